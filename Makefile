@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# labfs - one make file for everything.  `make help` lists the targets.
+#
+# Objects and programs of MODE (release, asan, tsan) go to $(BUILD)/$(MODE); the
+# release programs also answer to build/labfs and build/iris.  Knobs: MODE, BUILD, CC,
+# CFLAGS, DEV=1 (warnings are errors; so in CI), V=1 (show commands), TESTS='tests/fs/...'.
+
+VERSION := 0.1.0
+MODE    ?= release
+BUILD   ?= build
+PREFIX  ?= /usr/local
+BINDIR  ?= $(PREFIX)/bin
+MANDIR  ?= $(PREFIX)/share/man
+B       := $(BUILD)/$(MODE)
+
+# ---- sources: one list a library, one file a line, in alphabetical order ----------------
+
+# store/base: buffers, errors, logging, the one door to file system calls
+BASE_SRC :=
+
+# store/kv: the transactional ordered map (the only code that knows LMDB)
+KV_SRC :=
+
+# store/cas: content-addressed chunks
+CAS_SRC :=
+
+# store/tree: inodes, directories, extents, layers, versions
+TREE_SRC :=
+
+# store/meta: experiments, runs, params, metrics, tags, datasets, models, lineage
+META_SRC :=
+
+# store/: the facade
+STORE_SRC :=
+
+# fs/: the FUSE front-end -> libfs.a
+FS_SRC :=
+
+# tools/control: the socket between the command line and a daemon -> libcontrol.a
+CONTROL_SRC :=
+
+# tools/cli: build/labfs (linked once main.c is in the list)
+CLI_SRC :=
+
+# trainer/: build/iris; libiris.a holds all of it but main.c
+TRAINER_SRC :=
+
+# tests/unit/NAME.c -> $(B)/unit/NAME; linked with libfs.a, libcontrol.a and libstore.a
+UNIT_TESTS :=
+
+# the same, but linked with libiris.a
+TRAINER_UNIT_TESTS :=
+
+# ---- flags ------------------------------------------------------------------------------
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wwrite-strings -Wstrict-prototypes \
+	-Wmissing-prototypes -Wold-style-definition -Wpointer-arith -Wcast-align -Wcast-qual \
+	-Wformat=2 -Wimplicit-fallthrough -Wnull-dereference -Wconversion -Wsign-conversion \
+	-Wswitch-enum $(if $(filter-out 0,$(DEV))$(CI),-Werror)
+HARDEN := -fno-common -fstack-protector-strong -fPIE
+HARDEN_LD := -pie -Wl,-z,relro -Wl,-z,now
+
+FLAGS_release := -D_FORTIFY_SOURCE=2
+FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FLAGS_tsan := -fsanitize=thread -fno-omit-frame-pointer
+CFLAGS_release := -O2 -g
+CFLAGS_asan := -O1 -g
+CFLAGS_tsan := -O1 -g
+$(if $(CFLAGS_$(MODE)),,$(error MODE is release, asan or tsan, not '$(MODE)'))
+CFLAGS ?= $(CFLAGS_$(MODE))
+
+# Looked up when first used, not when this file is read: pkg-config may not be there yet.
+PKGS := fuse3 libxxhash libcjson libzstd libcrypto yaml-0.1
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS   = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)) -llmdb)$(PKG_LIBS)
+
+CPPFLAGS_ALL = -I. -D_GNU_SOURCE -DLABFS_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS)
+CFLAGS_ALL = -std=c17 $(CFLAGS) $(FLAGS_$(MODE)) $(WARN) $(HARDEN) -pthread
+LDFLAGS_ALL = $(CFLAGS) $(FLAGS_$(MODE)) $(HARDEN_LD) -pthread $(LDFLAGS)
+
+# ---- derived ----------------------------------------------------------------------------
+
+LIBSTORE_SRC := $(BASE_SRC) $(KV_SRC) $(CAS_SRC) $(TREE_SRC) $(META_SRC) $(STORE_SRC)
+LIBIRIS_SRC := $(filter-out trainer/main.c,$(TRAINER_SRC))
+ALL_SRC := $(LIBSTORE_SRC) $(FS_SRC) $(CONTROL_SRC) $(CLI_SRC) $(TRAINER_SRC) \
+	$(UNIT_TESTS:%=tests/unit/%.c) $(TRAINER_UNIT_TESTS:%=tests/unit/%.c)
+HEADERS := $(wildcard store/*.h store/*/*.h fs/*.h tools/*/*.h trainer/*.h tests/unit/*.h)
+
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+LIBSTORE := $(if $(LIBSTORE_SRC),$(B)/libstore.a)
+LIBFS := $(if $(FS_SRC),$(B)/libfs.a)
+LIBCONTROL := $(if $(CONTROL_SRC),$(B)/libcontrol.a)
+LIBIRIS := $(if $(LIBIRIS_SRC),$(B)/libiris.a)
+LIBS := $(LIBFS) $(LIBCONTROL) $(LIBSTORE)
+PROGRAMS := $(if $(filter tools/cli/main.c,$(CLI_SRC)),$(B)/labfs) \
+	$(if $(filter trainer/main.c,$(TRAINER_SRC)),$(B)/iris)
+FINAL := $(if $(filter release,$(MODE)),$(PROGRAMS:$(B)/%=$(BUILD)/%))
+UNIT_BIN := $(UNIT_TESTS:%=$(B)/unit/%) $(TRAINER_UNIT_TESTS:%=$(B)/unit/%)
+
+Q := $(if $(filter-out 0,$(V)),,@)
+say = $(if $(filter-out 0,$(V)),@:,@printf '  %-5s %s\n' $(1) '$(2)')
+# Our own sub-make: uses every core unless the caller said -j.
+submake = +$(Q)$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc))
+runner = /usr/bin/python3 tests/run.py --build $(BUILD) --mode $(MODE)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all deps deps-test programs units check check-unit check-fs check-cli check-trainer \
+	check-docs check-headers check-asan check-tsan asan tsan demo install uninstall clean \
+	dist lint fmt tidy help compile_commands.json
+
+## Build
+all: deps                               ## build/labfs and build/iris (installs what is missing)
+	$(submake) programs
+
+deps:                                   # cheap when nothing is missing
+	$(Q)sh tools/install-deps.sh build
+
+deps-test:
+	$(Q)sh tools/install-deps.sh build test
+
+programs: $(LIBS) $(PROGRAMS) $(FINAL)
+
+units: programs $(UNIT_BIN)
+
+asan tsan: deps                         ## the same with sanitizers, under build/asan, build/tsan
+	$(submake) MODE=$@ programs
+
+$(B)/libstore.a: $(call obj,$(LIBSTORE_SRC))
+$(B)/libfs.a: $(call obj,$(FS_SRC))
+$(B)/libcontrol.a: $(call obj,$(CONTROL_SRC))
+$(B)/libiris.a: $(call obj,$(LIBIRIS_SRC))
+
+$(B)/lib%.a:
+	$(call say,AR,$@)
+	$(Q)mkdir -p $(@D) && rm -f $@.$$$$ && $(AR) rcs $@.$$$$ $^ && mv $@.$$$$ $@
+
+$(B)/labfs: $(call obj,$(CLI_SRC)) $(LIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS) -lm
+
+$(B)/iris: $(call obj,$(filter trainer/main.c,$(TRAINER_SRC))) $(LIBIRIS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lm
+
+$(BUILD)/labfs $(BUILD)/iris: $(BUILD)/%: $(BUILD)/release/%
+	$(Q)ln -sfn release/$* $@
+
+$(UNIT_TESTS:%=$(B)/unit/%): $(B)/unit/%: $(B)/obj/tests/unit/%.o $(LIBS)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS) -lcmocka -lm
+
+$(TRAINER_UNIT_TESTS:%=$(B)/unit/%): $(B)/unit/%: $(B)/obj/tests/unit/%.o $(LIBIRIS)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lm
+
+$(B)/obj/%.o: %.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+-include $(patsubst %.c,$(B)/obj/%.d,$(ALL_SRC))
+
+## Test
+check: deps-test                        ## every test; the last line is N passed, N failed, N skipped
+	$(submake) units
+	$(submake) check-headers
+	$(Q)$(runner) all
+
+check-unit: deps-test                   ## the unit tests alone
+	$(submake) units
+	$(Q)$(runner) unit
+
+check-fs check-cli check-trainer check-docs: check-%: deps-test ## the tests of one folder
+	$(submake) programs
+	$(Q)$(runner) $*
+
+check-asan check-tsan: check-%: deps-test ## unit and mount tests with sanitizers
+	$(submake) MODE=$* units
+	$(Q)/usr/bin/python3 tests/run.py --build $(BUILD) --mode $* unit fs cli
+
+check-headers: $(HEADERS:%=$(B)/headers/%.ok) ## each header compiles alone
+
+$(B)/headers/%.ok: %
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -MF $(@:.ok=.d) -MT $@ \
+		-include $< -S -o /dev/null -x c /dev/null
+	$(Q)touch $@
+
+-include $(HEADERS:%=$(B)/headers/%.d)
+
+demo: all                               ## watch it work (KEEP=1 leaves the demo mounted)
+	$(Q)KEEP=$(KEEP) sh tools/demo.sh
+
+## Look after
+tidy:                                   ## layers, licence lines, banned functions; longest functions
+	$(Q)/usr/bin/python3 tests/tidy.py
+
+lint: deps-test                         ## tidy, then cppcheck and clang-tidy where installed
+	$(Q)/usr/bin/python3 tests/tidy.py
+	$(submake) check-headers compile_commands.json
+	$(Q)! command -v cppcheck >/dev/null || cppcheck -q --std=c11 --language=c -I. -D_GNU_SOURCE \
+		--enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		--suppress=normalCheckLevelMaxBranches $(ALL_SRC)
+	$(Q)! command -v clang-tidy >/dev/null || clang-tidy --quiet -p $(BUILD) $(ALL_SRC)
+
+fmt:                                    ## clang-format over every C file
+	$(Q)clang-format -i $(ALL_SRC) $(HEADERS)
+
+compile_commands.json:                  ## build/compile_commands.json, for editors and clang tools
+	$(Q)mkdir -p $(BUILD) && { sep='['; for f in $(ALL_SRC); do \
+		printf '%s\n{"directory": "%s", "file": "%s", "command": "%s -c %s"}' "$$sep" '$(CURDIR)' \
+		"$$f" '$(CC) $(subst ",\\\",$(subst ',,$(CPPFLAGS_ALL))) $(CFLAGS_ALL)' "$$f"; sep=','; \
+		done; printf '\n]\n'; } > $(BUILD)/$@
+
+install: all                            ## into $(DESTDIR)$(PREFIX): labfs and its man pages
+	install -d '$(DESTDIR)$(BINDIR)'
+	install -m 755 $(BUILD)/release/labfs '$(DESTDIR)$(BINDIR)/labfs'
+	for s in 1 5 7 8; do for p in tools/man/*.$$s; do [ -f "$$p" ] || continue; \
+		install -d '$(DESTDIR)$(MANDIR)'/man$$s && \
+		install -m 644 "$$p" '$(DESTDIR)$(MANDIR)'/man$$s/ || exit 1; done; done
+
+uninstall:                              ## takes back what install put there
+	rm -f '$(DESTDIR)$(BINDIR)/labfs'
+	for p in tools/man/*.[1578]; do [ -f "$$p" ] || continue; \
+		rm -f '$(DESTDIR)$(MANDIR)'/man$${p##*.}/"$${p##*/}"; done
+
+dist:                                   ## build/labfs-VERSION.tar.gz of the last commit
+	$(Q)mkdir -p $(BUILD)
+	git archive --prefix=labfs-$(VERSION)/ -o $(BUILD)/labfs-$(VERSION).tar.gz HEAD
+
+clean:                                  ## remove build/
+	rm -rf $(BUILD)/release $(BUILD)/asan $(BUILD)/tsan $(BUILD)/labfs $(BUILD)/iris \
+		$(BUILD)/compile_commands.json $(BUILD)/*.tar.gz
+	-$(Q)rmdir $(BUILD) 2>/dev/null
+
+help:                                   ## this list
+	@awk -F':.*## ' '/^## /{ print substr($$0, 4) ":" } \
+		/^[a-z][a-z_. %-]*:.*## /{ printf "  %-44s %s\n", $$1, $$2 }' Makefile
