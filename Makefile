@@ -81,7 +81,7 @@ LDFLAGS_ALL = $(CFLAGS) $(FLAGS_$(MODE)) $(HARDEN_LD) -pthread $(LDFLAGS)
 
 # ---- derived ----------------------------------------------------------------------------
 
-LIBSTORE_SRC := $(BASE_SRC) $(KV_SRC) $(CAS_SRC) $(TREE_SRC) $(META_SRC) $(STORE_SRC)
+LIBSTORE_SRC := $(strip $(BASE_SRC) $(KV_SRC) $(CAS_SRC) $(TREE_SRC) $(META_SRC) $(STORE_SRC))
 LIBIRIS_SRC := $(filter-out trainer/main.c,$(TRAINER_SRC))
 ALL_SRC := $(LIBSTORE_SRC) $(FS_SRC) $(CONTROL_SRC) $(CLI_SRC) $(TRAINER_SRC) \
 	$(UNIT_TESTS:%=tests/unit/%.c) $(TRAINER_UNIT_TESTS:%=tests/unit/%.c)
