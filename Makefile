@@ -17,7 +17,15 @@ B       := $(BUILD)/$(MODE)
 # ---- sources: one list a library, one file a line, in alphabetical order ----------------
 
 # store/base: buffers, errors, logging, the one door to file system calls
-BASE_SRC :=
+BASE_SRC := store/base/buf.c \
+	store/base/clock.c \
+	store/base/err.c \
+	store/base/hash.c \
+	store/base/io.c \
+	store/base/log.c \
+	store/base/num.c \
+	store/base/pack.c \
+	store/base/text.c
 
 # store/kv: the transactional ordered map (the only code that knows LMDB)
 KV_SRC :=
@@ -158,7 +166,8 @@ $(TRAINER_UNIT_TESTS:%=$(B)/unit/%): $(B)/unit/%: $(B)/obj/tests/unit/%.o $(LIBI
 
 $(B)/obj/%.o: %.c
 	$(call say,CC,$@)
-	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(if $(filter trainer/%,$<),,-include store/base/banned.h) \
+		$(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 -include $(patsubst %.c,$(B)/obj/%.d,$(ALL_SRC))
 
