@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures for every pytest folder; see tests/README.md."""
+
+import os
+import shutil
+import sys
+import tempfile
+import threading
+
+import pytest
+
+import harness
+
+_own_dir = None
+
+
+def pytest_configure(config):
+    """Outside tests/run.py the run's directory is our own, and goes when we go."""
+    global _own_dir
+    if "LABFS_TEST_DIR" not in os.environ:
+        _own_dir = os.path.realpath(tempfile.mkdtemp(prefix="labfs-t."))
+        os.chmod(_own_dir, 0o755)
+        os.environ["LABFS_TEST_DIR"] = _own_dir
+        os.makedirs(os.path.join(_own_dir, "tmp"))
+        os.environ["TMPDIR"] = os.path.join(_own_dir, "tmp")
+        tempfile.tempdir = None
+
+
+def pytest_unconfigure(config):
+    if _own_dir:
+        shutil.rmtree(_own_dir, ignore_errors=True)
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    """A call into a daemon that hangs cannot be interrupted, but ends when the daemon does."""
+    limit = float(item.config.getini("timeout") or 60) * harness.SLOWER + 20
+
+    def end_daemons():
+        sys.stderr.write(f"\n{item.nodeid}: stuck for {limit:.0f} s, killing its daemons\n")
+        harness.kill_live()
+
+    timer = threading.Timer(limit, end_daemons)
+    timer.daemon = True
+    timer.start()
+    yield
+    timer.cancel()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Show a failed test's daemon log and the reasons in /.labfs/errors."""
+    report = (yield).get_result()
+    if not report.failed:
+        return
+    for value in getattr(item, "funcargs", {}).values():
+        if not isinstance(value, harness.Mount):
+            continue
+        log = value.read_log()
+        if log:
+            report.sections.append(("daemon log", log[-4000:]))
+        if value.alive() and harness.mounted_by(value.path):
+            try:
+                report.sections.append(("/.labfs/errors", value.errors()[-2000:]))
+            except OSError as e:
+                report.sections.append(("/.labfs/errors", str(e)))
+
+
+def _name(request):
+    return getattr(request.node, "originalname", None) or request.node.name.removesuffix(".py")
+
+
+@pytest.fixture
+def work(request):
+    """A new directory (Path) with a short name, removed after the test."""
+    with harness.work_dir(_name(request)) as path:
+        yield path
+
+
+@pytest.fixture
+def store(work):
+    """A new store, not mounted."""
+    return harness.Store.create(work)
+
+
+def _serve(store):
+    why = harness.why_no_mounts()
+    if why:
+        pytest.skip(why)
+    mount = store.mount()
+    try:
+        yield mount
+    except BaseException:
+        mount.discard()
+        raise
+    if mount.proc is not None and mount in harness._live:
+        mount.stop()
+    elif harness.mounted_by(mount.path):
+        harness.detach(mount.path)
+    store.fsck()
+
+
+@pytest.fixture
+def mount(store):
+    """A new store, mounted.  Afterwards: umount, exit 0, a clean log, a clean fsck."""
+    yield from _serve(store)
+
+
+@pytest.fixture(scope="module")
+def mount_shared(request):
+    """One mounted store for all tests of a file that asks for it; they must not collide."""
+    with harness.work_dir(_name(request)) as path:
+        yield from _serve(harness.Store.create(path))
+
+
+@pytest.fixture
+def run(mount):
+    """A new run in Default of a fresh mount: its path."""
+    return mount.new_run()
+
+
+@pytest.fixture
+def run_shared(mount_shared):
+    """A new run in Default of the file's shared mount: its path."""
+    return mount_shared.new_run()
