@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * entry - a dataset or a model: one top-level name of /data or /models, with its head, its versions and their aliases.
+ *
+ * The head is a tree (store/tree) whose root is a regular file or a directory; a version is a tree epoch with a number that is never
+ * used twice.  Names: CONTRACT "Names" and "Versions".  Threads and batches: meta/meta.h.
+ */
+#ifndef STORE_META_ENTRY_H
+#define STORE_META_ENTRY_H
+
+#include "store/meta/meta.h"
+
+enum entry_space { ENTRY_DATA = 1, ENTRY_MODELS = 2 };
+
+struct entry {
+	uint32_t id;
+	enum entry_space space;
+	struct slice name;		/* iris.csv, raw */
+	bool is_dir;
+	bool has_head;			/* rm of a head leaves versions and aliases */
+	bool trashed;
+	bool hidden_once;		/* made by a rename target or a temporary: known to no run or alias */
+	uint32_t tree;
+	uint32_t next_version;		/* the number that the next cut gets */
+	uint32_t newest;		/* number of the newest living version, 0 none */
+	int64_t created_ms, changed_ms, deleted_ms;
+	uint32_t uid, gid;
+	struct slice description;	/* MLflow's registered model fields */
+};
+
+enum version_stage { STAGE_NONE = 0, STAGE_STAGING, STAGE_PRODUCTION, STAGE_ARCHIVED };
+
+struct version {
+	uint32_t serial;		/* names the version everywhere, below 2^26 */
+	uint32_t entry;
+	uint32_t n;			/* the v of @vN */
+	struct tree_place place;
+	bool is_dir;
+	bool trashed;
+	int64_t created_ms;
+	uint32_t uid;
+	uint32_t run;			/* the run that made it, 0 none */
+	uint64_t bytes;			/* size of the file, or of all files */
+	struct slice message;
+	/* MLflow's model version fields. */
+	enum version_stage stage;
+	struct slice description, source, run_link, logged_model;
+};
+
+/* --- names ------------------------------------------------------------------------------------------------ */
+
+enum entry_name_kind { ENTRY_NAME_HEAD = 1, ENTRY_NAME_VERSION, ENTRY_NAME_ALIAS };
+struct entry_name {
+	enum entry_name_kind kind;
+	char head[META_NAME_MAX + 1];	/* the head's name that it belongs to */
+	uint32_t n;			/* ENTRY_NAME_VERSION */
+	char word[META_NAME_MAX + 1];	/* ENTRY_NAME_ALIAS, "latest" too */
+};
+/* iris@v3.csv -> iris.csv, 3; x.zarr@v2 -> x.zarr, 2; iris@best.csv -> alias.  Syntax only.  -EINVAL, -ENAMETOOLONG. */
+MUST_CHECK int entry_name_parse(struct slice text, struct entry_name *ret);
+/* The name of version N (or of alias WORD) of a head: IS_DIR puts it at the end, a file before its last extension (.tar.gz … count as one). */
+void entry_name_version(struct slice head, bool is_dir, uint32_t n, struct buf *out);
+void entry_name_alias(struct slice head, bool is_dir, struct slice word, struct buf *out);
+MUST_CHECK int entry_name_check(struct slice head);	/* can it be a head's name? no '@', <= 240 bytes, UTF-8, not scratch. -EINVAL … */
+
+/* --- entries ------------------------------------------------------------------------------------------------ */
+
+/* A new head, file or directory by MODE's type; an entry of that name without a head gets its head back and goes on counting. -EEXIST. */
+MUST_CHECK int entry_make_head(struct meta *m, enum entry_space space, struct slice name, uint32_t mode, const struct meta_actor *who, uint32_t *ret_id);
+MUST_CHECK int entry_find(struct kv_view *view, enum entry_space space, struct slice name, uint32_t *ret_id);	/* living, with or without head */
+MUST_CHECK int entry_get(struct kv_view *view, uint32_t id, struct entry *ret);
+MUST_CHECK int entry_each(struct kv_view *view, enum entry_space space, struct slice after, int (*emit)(void *arg, const struct entry *e), void *arg);	/* by name */
+MUST_CHECK int entry_remove_head(struct meta *m, uint32_t id, const struct meta_actor *who);	/* cuts what is uncut first; an entry that never had a version and that nobody knows goes whole */
+MUST_CHECK int entry_rename(struct meta *m, uint32_t id, struct slice name);			/* target absent (or without head: -EEXIST) ; versions and aliases follow */
+/* mv A B over a head: A's content becomes B's next version; A leaves nothing if no run or alias knows it. */
+MUST_CHECK int entry_replace(struct meta *m, uint32_t from, uint32_t onto, const struct meta_actor *who);
+MUST_CHECK int entry_exchange(struct meta *m, uint32_t a, uint32_t b, const struct meta_actor *who);	/* RENAME_EXCHANGE of two heads' contents */
+MUST_CHECK int entry_trash(struct meta *m, uint32_t id);
+MUST_CHECK int entry_restore(struct meta *m, uint32_t id, struct slice name);		/* -EEXIST */
+MUST_CHECK int entry_destroy(struct meta *m, uint32_t id);				/* from the trash */
+MUST_CHECK int entry_set_description(struct meta *m, uint32_t id, struct slice text);
+
+/* --- cutting -------------------------------------------------------------------------------------------------- */
+
+/* The head becomes the next version when it differs from the newest one (else *RET_N is the newest and a message replaces its message).
+ * RUN made it (0: WHO's, or nobody's).  -ENOENT without a head; -EAGAIN when comparing is costly and FORCE is false (entry_settle or a worker then). */
+MUST_CHECK int entry_cut(struct meta *m, uint32_t id, struct slice message, uint32_t run, const struct meta_actor *who, uint32_t *ret_n);
+/* The last descriptor that may write a file head was closed.  APPENDED: only appended to: then the cut waits two quiet seconds (or entry_settle).  In a batch. */
+MUST_CHECK int entry_written(struct meta *m, uint32_t id, bool appended, const struct meta_actor *who);
+/* Anyone looks for versions: pending cuts of ID (0: of all) happen now.  Opens its own batch; cheap when nothing is pending. */
+MUST_CHECK int entry_settle(struct meta *m, uint32_t id);
+MUST_CHECK int entry_settle_due(struct meta *m, int64_t now_mono_ms, int64_t *ret_next_ms);	/* timer; *RET_NEXT_MS -1: nothing pending */
+
+/* --- versions -------------------------------------------------------------------------------------------------- */
+
+MUST_CHECK int version_get(struct kv_view *view, uint32_t entry, uint32_t n, struct version *ret);	/* trashed ones too */
+MUST_CHECK int version_by_serial(struct kv_view *view, uint32_t serial, struct version *ret);
+MUST_CHECK int version_each(struct kv_view *view, uint32_t entry, uint32_t after, int (*emit)(void *arg, const struct version *v), void *arg);	/* living */
+MUST_CHECK int version_set_message(struct meta *m, uint32_t serial, struct slice text);
+MUST_CHECK int version_set_description(struct meta *m, uint32_t serial, struct slice text);
+MUST_CHECK int version_set_stage(struct meta *m, uint32_t serial, enum version_stage stage);
+MUST_CHECK int version_trash(struct meta *m, uint32_t serial);	/* -EBUSY with the reason when a run read it or an alias names it */
+MUST_CHECK int version_restore(struct meta *m, uint32_t serial);
+MUST_CHECK int version_destroy(struct meta *m, uint32_t serial);
+
+/* --- aliases; "latest" is computed, never stored ------------------------------------------------------------------ */
+
+MUST_CHECK int alias_word_check(struct slice word);	/* not "latest", not vN */
+MUST_CHECK int alias_set(struct meta *m, uint32_t entry, struct slice word, uint32_t n, const struct meta_actor *who);	/* logged */
+MUST_CHECK int alias_remove(struct meta *m, uint32_t entry, struct slice word, const struct meta_actor *who);
+MUST_CHECK int alias_get(struct kv_view *view, uint32_t entry, struct slice word, uint32_t *ret_n);	/* "latest" too */
+struct alias { struct slice word; uint32_t n; int64_t changed_ms; };
+MUST_CHECK int alias_each(struct kv_view *view, uint32_t entry, int (*emit)(void *arg, const struct alias *a), void *arg);	/* stored ones */
+struct alias_move { uint32_t seq; int64_t at_ms; struct slice word; uint32_t from, to; uint32_t uid, run; };	/* 0: none */
+MUST_CHECK int alias_log_each(struct kv_view *view, uint32_t entry, int (*emit)(void *arg, const struct alias_move *mv), void *arg);
+
+#endif
