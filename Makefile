@@ -130,8 +130,10 @@ deps-test:
 	$(Q)sh tools/install-deps.sh build test
 
 programs: $(LIBS) $(PROGRAMS) $(FINAL)
+	@:
 
 units: programs $(UNIT_BIN)
+	@:
 
 asan tsan: deps                         ## the same with sanitizers, under build/asan, build/tsan
 	$(submake) MODE=$@ programs

@@ -262,6 +262,7 @@ def check_leftovers(opts, count):
             say(f"sanitizer report {name}:\n" + text[:8000])
             count.add(failed=1, note=f"sanitizer report: {first_report_line(text)}")
     if not left:
+        say("left behind: nothing running")
         count.add(passed=1)  # the check itself
 
 
