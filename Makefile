@@ -213,11 +213,11 @@ lint: deps-test                         ## tidy, then cppcheck and clang-tidy wh
 	$(submake) check-headers compile_commands.json
 	$(Q)! command -v cppcheck >/dev/null || cppcheck -q --std=c11 --language=c -I. -D_GNU_SOURCE \
 		--enable=warning,performance,portability --inline-suppr --error-exitcode=1 $(ALL_SRC)
-	$(Q)t=$$(command -v clang-tidy clang-tidy-14 | head -n 1); \
+	$(Q)t=$$(command -v clang-tidy || command -v clang-tidy-14); \
 		[ -z "$$t" ] || "$$t" --quiet -p $(BUILD) $(ALL_SRC)
 
 fmt:                                    ## clang-format over every C file
-	$(Q)f=$$(command -v clang-format clang-format-14 | head -n 1); "$${f:-clang-format}" -i \
+	$(Q)f=$$(command -v clang-format || command -v clang-format-14); "$${f:-clang-format}" -i \
 		$(ALL_SRC) $(HEADERS)
 
 compile_commands.json:                  ## build/compile_commands.json, for editors and clang tools
