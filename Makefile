@@ -40,7 +40,12 @@ TREE_SRC :=
 META_SRC :=
 
 # store/: the facade
-STORE_SRC :=
+STORE_SRC := store/backup.c \
+	store/collect.c \
+	store/config.c \
+	store/create.c \
+	store/lock.c \
+	store/store.c
 
 # fs/: the FUSE front-end -> libfs.a
 FS_SRC :=
@@ -79,7 +84,7 @@ $(if $(CFLAGS_$(MODE)),,$(error MODE is release, asan or tsan, not '$(MODE)'))
 CFLAGS ?= $(CFLAGS_$(MODE))
 
 # Looked up when first used, not when this file is read: pkg-config may not be there yet.
-PKGS := fuse3 libxxhash libcjson libzstd libcrypto yaml-0.1
+PKGS := fuse3 libarchive libxxhash libcjson libzstd libcrypto yaml-0.1
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)) -llmdb)$(PKG_LIBS)
 

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store - opening, closing and the space of a store; see store.h.
+ */
+#include "store/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "store/base/clock.h"
+#include "store/base/io.h"
+#include "store/lock.h"
+#include "store/store_internal.h"
+
+#define SPACE_MEASURE_MS 1000	/* the files are looked at again after this long */
+
+/* --- opening --------------------------------------------------------------------------------------- */
+
+int store_open_layers(struct store *s)
+{
+	int rc = kv_open(s->kv_dirfd, &s->kv_options, &s->kv);
+
+	if (rc == 0)
+		rc = cas_open(s->kv, s->dirfd, &s->cas);
+	if (rc == 0)
+		rc = trees_open(s->kv, s->cas, s->dirfd, &s->trees);
+	if (rc == 0)
+		rc = meta_open(s->kv, s->cas, s->trees, &s->meta);
+	if (rc)
+		store_close_layers(s);
+	return rc;
+}
+
+int store_close_layers(struct store *s)
+{
+	int rc;
+
+	meta_close(s->meta);
+	trees_close(s->trees);
+	cas_close(s->cas);
+	rc = kv_close(s->kv);
+	s->meta = NULL;
+	s->trees = NULL;
+	s->cas = NULL;
+	s->kv = NULL;
+	return rc;
+}
+
+static void store_free(struct store *s)
+{
+	if (s->kv_dirfd >= 0)
+		io_close(s->kv_dirfd);
+	if (s->lock_fd >= 0)
+		io_close(s->lock_fd);
+	if (s->dirfd >= 0)
+		io_close(s->dirfd);
+	free(s->path);
+	free(s);
+}
+
+static int open_directories(struct store *s, const char *path, const struct store_options *options)
+{
+	bool read_only = false;
+	int rc;
+
+	s->path = realpath(path, NULL);
+	if (!s->path)
+		return err_set(-errno, "%s: no store there (labfs init makes one)", path);
+	s->dirfd = io_openat(AT_FDCWD, s->path, O_RDONLY | O_DIRECTORY, 0);
+	if (s->dirfd < 0)
+		return err_set(s->dirfd, "%s: cannot be opened: %s", path, strerror(-s->dirfd));
+	rc = store_version_check(s->dirfd, path, &read_only);
+	if (rc)
+		return rc;
+	s->read_only = options->read_only || read_only;
+	rc = lock_take(s->dirfd, options->wait_ms, options->what, options->mountpoint, options->ret_owner, &s->lock_fd);
+	if (rc == -EROFS && options->read_only)
+		rc = 0;		/* nobody can own what nobody can write */
+	if (rc)
+		return rc;
+	s->kv_dirfd = io_openat(s->dirfd, STORE_KV_DIR, O_RDONLY | O_DIRECTORY, 0);
+	if (s->kv_dirfd == -ENOENT)
+		return err_set(-EBADMSG, "%s: damaged: its directory %s is missing", path, STORE_KV_DIR);
+	return s->kv_dirfd < 0 ? s->kv_dirfd : 0;
+}
+
+int store_open(const char *path, const struct store_options *options, struct store **ret)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	int rc;
+
+	if (!s)
+		return -ENOMEM;
+	s->dirfd = s->kv_dirfd = s->lock_fd = -1;
+	rc = open_directories(s, path, options);
+	s->kv_options = (struct kv_options){
+		.read_only = s->read_only,
+		.wake = options->wake,
+		.wake_arg = options->wake_arg,
+	};
+	if (rc == 0)
+		rc = store_open_layers(s);
+	if (rc) {
+		store_free(s);
+		return rc;
+	}
+	*ret = s;
+	return 0;
+}
+
+int store_close(struct store *s)
+{
+	int rc = 0, close_rc;
+
+	if (!s)
+		return 0;
+	if (!s->read_only)
+		rc = entry_settle(s->meta, 0);
+	close_rc = store_close_layers(s);
+	store_free(s);
+	return rc ? rc : close_rc;
+}
+
+int store_owner(const char *path, struct store_owner *ret)
+{
+	SCOPED_FD int dirfd = io_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+
+	return dirfd < 0 ? dirfd : lock_owner(dirfd, ret);
+}
+
+/* --- what it consists of ------------------------------------------------------------------------------ */
+
+struct kv *store_kv(struct store *s)
+{
+	return s->kv;
+}
+
+struct cas *store_cas(struct store *s)
+{
+	return s->cas;
+}
+
+struct trees *store_trees(struct store *s)
+{
+	return s->trees;
+}
+
+struct meta *store_meta(struct store *s)
+{
+	return s->meta;
+}
+
+const char *store_path(const struct store *s)
+{
+	return s->path;
+}
+
+int store_dirfd(const struct store *s)
+{
+	return s->dirfd;
+}
+
+/* --- space ----------------------------------------------------------------------------------------------- */
+
+struct blocks {
+	int dirfd;
+	uint64_t bytes;
+};
+
+static int add_blocks(void *arg, const char *name)
+{
+	struct blocks *b = arg;
+	struct stat st;
+
+	if (io_fstatat(b->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+		b->bytes += (uint64_t)st.st_blocks * 512;
+	return 0;
+}
+
+static int measure(struct store *s, uint64_t *ret)
+{
+	static const char *const dirs[] = { ".", STORE_KV_DIR, STORE_SEGMENTS_DIR, STORE_DIRTY_DIR };
+	struct blocks b = { .bytes = 0 };
+
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		SCOPED_FD int fd = io_openat(s->dirfd, dirs[i], O_RDONLY | O_DIRECTORY, 0);
+		int rc;
+
+		if (fd == -ENOENT)
+			continue;
+		if (fd < 0)
+			return fd;
+		b.dirfd = fd;
+		rc = io_each_name(fd, add_blocks, &b);
+		if (rc)
+			return rc;
+	}
+	*ret = b.bytes;
+	return 0;
+}
+
+static int used_bytes(struct store *s)
+{
+	int64_t now = clock_mono_ms();
+	int rc;
+
+	if (s->used_at_ms && now - s->used_at_ms < SPACE_MEASURE_MS)
+		return 0;
+	rc = measure(s, &s->used_bytes);
+	if (rc == 0)
+		s->used_at_ms = now;
+	return rc;
+}
+
+int store_space(struct store *s, struct store_space *ret)
+{
+	struct statvfs vfs;
+	int rc = used_bytes(s);
+
+	if (rc == 0)
+		rc = io_fstatvfs(s->dirfd, &vfs);
+	if (rc)
+		return rc;
+	*ret = (struct store_space){
+		.used = s->used_bytes,
+		.limit = s->limit,
+		.disk_total = (uint64_t)vfs.f_blocks * vfs.f_frsize,
+		.disk_free = (uint64_t)vfs.f_bavail * vfs.f_frsize,
+	};
+	return 0;
+}
+
+void store_set_limit(struct store *s, uint64_t bytes)
+{
+	s->limit = bytes;
+}
+
+int store_admit(struct store *s, uint64_t bytes)
+{
+	int rc;
+
+	if (s->limit == 0)
+		return 0;
+	rc = used_bytes(s);
+	if (rc)
+		return rc;
+	if (s->used_bytes + bytes > s->limit)
+		return err_set(-EDQUOT, "the store has reached its limit of %llu bytes (mount option size=)",
+			       (unsigned long long)s->limit);
+	s->used_bytes += bytes;
+	return 0;
+}
