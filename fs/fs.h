@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fs - what every file of the front-end shares: the mounted store, its options, batches, jobs for workers.
+ */
+#ifndef FS_FS_H
+#define FS_FS_H
+
+#include "fs/call.h"
+#include "fs/job.h"
+#include "store/store.h"
+
+struct handles;
+struct refusals;
+struct procs;
+struct loop;
+struct pool;
+struct events;
+struct tree_front;			/* fs/tab_tree.c's own */
+
+struct fs {
+	struct store *store;		/* immutable, as all down to `loop` */
+	struct kv *kv;
+	struct cas *cas;
+	struct trees *trees;
+	struct meta *meta;
+	struct fuse_session *session;
+	const char *mountpoint;
+	uint32_t owner_uid, owner_gid;	/* of the store: who runs the daemon */
+	bool has_group;			/* group=G */
+	uint32_t group;
+	bool allow_other, read_only;
+	bool hide_versions;		/* versions=hide */
+	bool has_epoch;			/* the kernel knows FUSE_NOTIFY_INC_EPOCH */
+	int64_t created_ms;		/* of the store; mtime of what has no other */
+	struct loop *loop;
+	struct pool *pool;
+
+	struct handles *handles;	/* core thread, as all below */
+	struct refusals *refusals;
+	struct procs *procs;
+	struct events *events;
+	struct tree_front *trees_front;	/* made by tree_front_new, freed by tree_front_free */
+	uint64_t requests;		/* since the mount */
+};
+
+/* The live state. */
+static inline struct kv_view *fs_view(struct fs *fs)
+{
+	return kv_live(fs->kv);
+}
+
+/* End a batch: commit when RC >= 0, else abort.  Returns RC, or what the commit answered.
+ *	int rc = fs_begin(fs);
+ *	if (rc < 0) return rc;
+ *	rc = run_set_name(...);
+ *	return fs_end(fs, rc);
+ */
+MUST_CHECK int fs_begin(struct fs *fs);
+MUST_CHECK int fs_end(struct fs *fs, int rc);
+
+/*
+ * A name has vanished, or now means something else, by another door than the request that is being answered (a twin path, a
+ * command): the kernel forgets what names it knows, before the answer goes out.  Where the kernel cannot, entry timeouts are 0 (fs_entry_timeout).
+ */
+void fs_names_changed(struct fs *fs);
+double fs_entry_timeout(const struct fs *fs);	/* NODE_LONG, or 0 without has_epoch */
+/* The kernel forgets the attributes it caches of NODE (never pages).  May be called while a request is being handled. */
+void fs_attr_changed(struct fs *fs, uint64_t node);
+/* The kernel forgets attributes and pages of NODE, by a worker: nothing waits for it. */
+void fs_pages_changed(struct fs *fs, uint64_t node);
+
+/* Note a refusal for /.labfs/errors. */
+void fs_refused(struct fs *fs, const char *op, const char *path, int rc, const char *reason);
+
+/* Trees' own state and its timers: fs/tab_tree.c. */
+MUST_CHECK int tree_front_new(struct fs *fs);
+void tree_front_free(struct fs *fs);		/* every handle has been released before */
+
+#endif
