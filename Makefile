@@ -28,7 +28,16 @@ BASE_SRC := store/base/buf.c \
 	store/base/text.c
 
 # store/kv: the transactional ordered map (the only code that knows LMDB)
-KV_SRC :=
+KV_SRC := store/kv/check.c \
+	store/kv/checkpoint.c \
+	store/kv/create.c \
+	store/kv/engine.c \
+	store/kv/journal.c \
+	store/kv/kv.c \
+	store/kv/kv_err.c \
+	store/kv/open.c \
+	store/kv/slot.c \
+	store/kv/view.c
 
 # store/cas: content-addressed chunks
 CAS_SRC :=
@@ -57,7 +66,40 @@ CONTROL_SRC :=
 CLI_SRC :=
 
 # trainer/: build/iris; libiris.a holds all of it but main.c
-TRAINER_SRC :=
+TRAINER_SRC := trainer/algorithm.c \
+	trainer/cart.c \
+	trainer/cmd_deploy.c \
+	trainer/cmd_evaluate.c \
+	trainer/cmd_predict.c \
+	trainer/cmd_prepare.c \
+	trainer/cmd_train.c \
+	trainer/confusion.c \
+	trainer/csv.c \
+	trainer/curve.c \
+	trainer/dataset.c \
+	trainer/fail.c \
+	trainer/file.c \
+	trainer/folder.c \
+	trainer/forest.c \
+	trainer/importance.c \
+	trainer/knn.c \
+	trainer/labels.c \
+	trainer/lines.c \
+	trainer/logistic.c \
+	trainer/main.c \
+	trainer/mem.c \
+	trainer/metadata.c \
+	trainer/model.c \
+	trainer/number.c \
+	trainer/options.c \
+	trainer/param.c \
+	trainer/param_file.c \
+	trainer/predictions.c \
+	trainer/release.c \
+	trainer/rng.c \
+	trainer/run_dir.c \
+	trainer/score.c \
+	trainer/text.c
 
 # tests/unit/NAME.c -> $(B)/unit/NAME; linked with libfs.a, libcontrol.a and libstore.a
 UNIT_TESTS :=
@@ -86,6 +128,7 @@ CFLAGS ?= $(CFLAGS_$(MODE))
 # Looked up when first used, not when this file is read: pkg-config may not be there yet.
 PKGS := fuse3 libarchive libxxhash libcjson libzstd libcrypto yaml-0.1
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+IRIS_LIBS  = $(eval IRIS_LIBS := $(shell pkg-config --libs libcjson yaml-0.1))$(IRIS_LIBS)
 PKG_LIBS   = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)) -llmdb)$(PKG_LIBS)
 
 CPPFLAGS_ALL = -I. -D_GNU_SOURCE -DLABFS_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS)
@@ -158,7 +201,7 @@ $(B)/labfs: $(call obj,$(CLI_SRC)) $(LIBS)
 
 $(B)/iris: $(call obj,$(filter trainer/main.c,$(TRAINER_SRC))) $(LIBIRIS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lm
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(IRIS_LIBS) -lm
 
 $(BUILD)/labfs $(BUILD)/iris: $(BUILD)/%: $(BUILD)/release/%
 	$(Q)ln -sfn release/$* $@
@@ -169,7 +212,7 @@ $(UNIT_TESTS:%=$(B)/unit/%): $(B)/unit/%: $(B)/obj/tests/unit/%.o $(LIBS)
 
 $(TRAINER_UNIT_TESTS:%=$(B)/unit/%): $(B)/unit/%: $(B)/obj/tests/unit/%.o $(LIBIRIS)
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lm
+	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS_ALL) -o $@ $^ $(IRIS_LIBS) -lcmocka -lm
 
 $(B)/obj/%.o: %.c
 	$(call say,CC,$@)
