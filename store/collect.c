@@ -55,30 +55,6 @@ int store_collectable(struct store *s, struct kv_view *view, uint64_t *ret_bytes
 	return rc;
 }
 
-int store_seal_all(struct store *s)
-{
-	for (;;) {
-		struct tree_seal *seal = NULL;
-		struct kv_view *snapshot = NULL;
-		int rc = tree_seal_begin(s->trees, 0, &seal);
-
-		if (rc == -ENOENT)
-			return 0;
-		if (rc == 0)
-			rc = kv_publish(s->kv);
-		if (rc == 0)
-			rc = kv_snapshot_open(s->kv, &snapshot);
-		if (rc == 0)
-			rc = tree_seal_work(seal, snapshot);
-		kv_snapshot_close(snapshot);
-		if (rc == 0)
-			rc = tree_seal_end(s->trees, seal);
-		tree_seal_free(seal);
-		if (rc && rc != -ESTALE)
-			return rc;
-	}
-}
-
 /* --- compacting ------------------------------------------------------------------------------------- */
 
 #define COMPACT_TEMP STORE_KV_DIR ".new"

@@ -214,22 +214,35 @@ static int used_bytes(struct store *s)
 	return rc;
 }
 
-int store_space(struct store *s, struct store_space *ret)
+static int space_of(struct store *s, uint64_t used, struct store_space *ret)
 {
 	struct statvfs vfs;
-	int rc = used_bytes(s);
+	int rc = io_fstatvfs(s->dirfd, &vfs);
 
-	if (rc == 0)
-		rc = io_fstatvfs(s->dirfd, &vfs);
 	if (rc)
 		return rc;
 	*ret = (struct store_space){
-		.used = s->used_bytes,
+		.used = used,
 		.limit = s->limit,
 		.disk_total = (uint64_t)vfs.f_blocks * vfs.f_frsize,
 		.disk_free = (uint64_t)vfs.f_bavail * vfs.f_frsize,
 	};
 	return 0;
+}
+
+int store_space(struct store *s, struct store_space *ret)
+{
+	int rc = used_bytes(s);
+
+	return rc ? rc : space_of(s, s->used_bytes, ret);
+}
+
+int store_space_now(struct store *s, struct store_space *ret)
+{
+	uint64_t used;
+	int rc = measure(s, &used);
+
+	return rc ? rc : space_of(s, used, ret);
 }
 
 void store_set_limit(struct store *s, uint64_t bytes)

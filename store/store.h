@@ -74,6 +74,8 @@ struct store_space {
 	uint64_t disk_total, disk_free;	/* statvfs of the disk below, for the user */
 };
 MUST_CHECK int store_space(struct store *s, struct store_space *ret);	/* core; counters, cheap */
+/* The same, measured now; any thread. */
+MUST_CHECK int store_space_now(struct store *s, struct store_space *ret);
 void store_set_limit(struct store *s, uint64_t bytes);
 /* May BYTES more be taken in?  -EDQUOT over the limit.  Core, cheap; what is admitted counts at once. */
 MUST_CHECK int store_admit(struct store *s, uint64_t bytes);
@@ -83,12 +85,10 @@ MUST_CHECK int store_admit(struct store *s, uint64_t bytes);
 MUST_CHECK int store_check(struct store *s, struct kv_view *view, void (*report)(void *arg, const char *fault), void *arg);
 
 /* Collecting: bounded steps on the core, between batches (they open their own), until *RET_MORE is false; what they gave back to
- * the disk adds to *FREED.  What layers still hold is chunked by sealing first (tree_seal_*, or store_seal_all). */
+ * the disk adds to *FREED.  What layers still hold is chunked by sealing first (tree_seal_*). */
 MUST_CHECK int store_collect_step(struct store *s, uint64_t *freed, bool *ret_more);
 /* What it would free. */
 MUST_CHECK int store_collectable(struct store *s, struct kv_view *view, uint64_t *ret_bytes);
-/* Core, without workers: every layer becomes chunks, here and now. */
-MUST_CHECK int store_seal_all(struct store *s);
 /* Core, nobody else uses the store: rewrite the main file without its free pages when that gives back a good part of it. *S stays
  * valid, but kv, cas, trees and meta are new ones. */
 MUST_CHECK int store_compact(struct store *s, uint64_t *freed);
