@@ -40,7 +40,17 @@ KV_SRC := store/kv/check.c \
 	store/kv/view.c
 
 # store/cas: content-addressed chunks
-CAS_SRC :=
+CAS_SRC := store/cas/blob.c \
+	store/cas/blob_writer.c \
+	store/cas/cache.c \
+	store/cas/cas.c \
+	store/cas/check.c \
+	store/cas/chunk.c \
+	store/cas/chunker.c \
+	store/cas/collect.c \
+	store/cas/node.c \
+	store/cas/segment.c \
+	store/cas/stage.c
 
 # store/tree: inodes, directories, extents, layers, versions
 TREE_SRC :=
