@@ -3,7 +3,7 @@
 
 import os
 import shutil
-import sys
+import signal
 import tempfile
 import threading
 
@@ -11,6 +11,7 @@ import pytest
 
 import harness
 
+SECONDS = 60  # a test's time without sanitizers
 _own_dir = None
 
 
@@ -31,20 +32,52 @@ def pytest_unconfigure(config):
         shutil.rmtree(_own_dir, ignore_errors=True)
 
 
+class Watchdog:
+    """Ends a test that takes too long.
+
+    A call into a daemon that hangs cannot be interrupted, so the daemons are killed first, which
+    ends the call; then the test, if it is still running, gets a signal that raises."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.fired = self.running = False
+        self.timer = threading.Timer(seconds, self.fire)
+        self.timer.daemon = True
+
+    def fire(self):
+        self.fired = True
+        harness.kill_live()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+
+    def on_signal(self, *_):
+        if self.running:
+            self.running = False
+            pytest.fail(f"still running after {self.seconds:.0f} s; its daemons were killed")
+
+
+_watchdog = None
+
+
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item):
-    """A call into a daemon that hangs cannot be interrupted, but ends when the daemon does."""
-    limit = float(item.config.getini("timeout") or 60) * harness.SLOWER + 20
-
-    def end_daemons():
-        sys.stderr.write(f"\n{item.nodeid}: stuck for {limit:.0f} s, killing its daemons\n")
-        harness.kill_live()
-
-    timer = threading.Timer(limit, end_daemons)
-    timer.daemon = True
-    timer.start()
+    global _watchdog
+    mark = item.get_closest_marker("timeout")
+    seconds = (mark.args[0] if mark else SECONDS) * harness.SLOWER
+    _watchdog = Watchdog(seconds)
+    old = signal.signal(signal.SIGALRM, lambda *args: _watchdog.on_signal(*args))
+    _watchdog.timer.start()
     yield
-    timer.cancel()
+    _watchdog.timer.cancel()
+    signal.signal(signal.SIGALRM, old)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    _watchdog.running = True
+    outcome = yield
+    _watchdog.running = False
+    if _watchdog.fired and outcome.excinfo is None:
+        pytest.fail(f"took more than {_watchdog.seconds:.0f} s; its daemons were killed")
 
 
 @pytest.hookimpl(hookwrapper=True)

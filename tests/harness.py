@@ -30,7 +30,7 @@ class HarnessError(AssertionError):
     """What the harness itself found wrong: an unclean exit, a report in the log, a dead daemon."""
 
 
-def test_dir():
+def scratch_root():
     """The directory that everything of this run lives below."""
     return Path(os.environ["LABFS_TEST_DIR"])
 
@@ -256,7 +256,7 @@ class Mount:
     def check_log(self):
         """Fail when the daemon's log, or a sanitizer's report file, tells of a fault."""
         text = self.read_log()
-        for report in (test_dir() / "san").glob(f"report.{self.pid}*"):
+        for report in (scratch_root() / "san").glob(f"report.{self.pid}*"):
             text += report.read_text(encoding="utf-8", errors="replace")
         if BAD_LOG.search(text):
             raise HarnessError(f"the daemon's log:\n{text[-8000:]}")
@@ -285,7 +285,7 @@ def busy_with(path):
     if not shutil.which("fuser"):
         return ""
     p = subprocess.run(["fuser", "-vm", str(path)], check=False, capture_output=True, text=True)
-    return p.stderr
+    return "\n".join(line for line in p.stderr.splitlines() if not line.startswith("Cannot stat"))
 
 
 def kill_live():
@@ -308,7 +308,7 @@ def why_no_mounts():
 def work_dir(name="w"):
     """A new directory below the run's, removed at the end with what was mounted there."""
     short = re.sub(r"[^A-Za-z0-9_]+", "-", name)[:24]
-    path = Path(tempfile.mkdtemp(prefix=f"{short}.", dir=test_dir()))
+    path = Path(tempfile.mkdtemp(prefix=f"{short}.", dir=scratch_root()))
     try:
         yield path
     finally:

@@ -152,6 +152,8 @@ def bad_skip(where, reason):
 
 
 def read_junit(path, count):
+    """Add up a report; a test that fails and then ends badly too is one failed test."""
+    said = {}
     for case in ET.parse(path).getroot().iter("testcase"):
         where = case.get("classname", "")
         name = f"{where}::{case.get('name')}"
@@ -159,18 +161,18 @@ def read_junit(path, count):
         bad = [e for e in case if e.tag in ("failure", "error")]
         if bad:
             first = (bad[0].get("message") or "").split("\n")[0]
-            count.add(failed=1, note=f"{name}: {first[:150]}")
+            said.setdefault(name, f"{name}: {first[:150]}")
         elif skip is not None:
             reason = (skip.get("message") or "").removeprefix("Skipped: ")
-            if skip.get("type") == "pytest.xfail":
-                count.add(skipped=1)
-            elif bad_skip(where, reason):
-                count.add(failed=1, note=f"{name}: skipped although it can run here: {reason}")
+            if skip.get("type") != "pytest.xfail" and bad_skip(where, reason):
+                said[name] = f"{name}: skipped although it can run here: {reason}"
             else:
                 say(f"skipped: {name}: {reason}")
                 count.add(skipped=1)
         else:
             count.add(passed=1)
+    for note in said.values():
+        count.add(failed=1, note=note)
 
 
 def run_pytest(paths, opts, env, count):
@@ -179,8 +181,6 @@ def run_pytest(paths, opts, env, count):
            f"--basetemp={opts.dir}/p", "-q", "--durations=5", "--durations-min=5"]
     if opts.jobs > 1 and has_module("xdist"):
         cmd += ["-n", str(opts.jobs), "--dist", "loadfile"]
-    if has_module("pytest_timeout"):
-        cmd += [f"--timeout={60 * SLOW[opts.mode]}"]
     cmd += opts.pytest + paths
     limit = PYTEST_SECONDS * min(SLOW[opts.mode], 3)
     say(f"pytest {' '.join(paths)}")
