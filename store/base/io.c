@@ -230,6 +230,11 @@ int io_fstatat(int dirfd, const char *path, struct stat *ret, int flags)
 	return fstatat(dirfd, path, ret, flags) == 0 ? 0 : failed(-errno, "stat", dirfd, path);
 }
 
+bool io_writable(int dirfd, const char *name)
+{
+	return faccessat(dirfd, ".", W_OK, AT_EACCESS) == 0 && faccessat(dirfd, name, W_OK, AT_EACCESS) == 0;
+}
+
 int io_fstatvfs(int fd, struct statvfs *ret)
 {
 	int rc;

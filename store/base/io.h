@@ -17,6 +17,7 @@
 #ifndef STORE_BASE_IO_H
 #define STORE_BASE_IO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -45,6 +46,8 @@ MUST_CHECK ssize_t io_read_full(int fd, void *data, size_t len);
 MUST_CHECK ssize_t io_pread_full(int fd, void *data, size_t len, off_t offset);
 MUST_CHECK int io_fstat(int fd, struct stat *ret);
 MUST_CHECK int io_fstatat(int dirfd, const char *path, struct stat *ret, int flags);
+/* May NAME in DIRFD, and DIRFD itself, be written by us? */
+MUST_CHECK bool io_writable(int dirfd, const char *name);
 MUST_CHECK int io_fstatvfs(int fd, struct statvfs *ret);
 /* SEEK_DATA, SEEK_HOLE and the rest.  -ENXIO past the end. */
 MUST_CHECK off_t io_lseek(int fd, off_t offset, int whence);
