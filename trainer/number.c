@@ -42,10 +42,18 @@ bool number_parse_int(const char *text, int64_t lo, int64_t hi, int64_t *ret)
 
 const char *number_format(double value, char buf[NUMBER_SIZE])
 {
-	for (int digits = 1; digits <= 17; digits++) {
-		(void)snprintf(buf, NUMBER_SIZE, "%.*g", digits, value);
-		if (strtod(buf, NULL) == value)
-			break;
+	int digits = 1;
+
+	do
+		(void)snprintf(buf, NUMBER_SIZE, "%.*e", digits - 1, value);
+	while (strtod(buf, NULL) != value && digits++ < 17);
+	const char *e = strchr(buf, 'e');
+	int exponent = e != NULL ? (int)strtol(e + 1, NULL, 10) : 0;
+
+	if (e != NULL && exponent >= -5 && exponent < 17) {
+		int decimals = digits - 1 - exponent;
+
+		(void)snprintf(buf, NUMBER_SIZE, "%.*f", decimals > 0 ? decimals : 0, value);
 	}
 	return buf;
 }

@@ -16,7 +16,10 @@ bool number_parse(const char *text, double *ret);
 /* A decimal integer from LO to HI and nothing else. */
 bool number_parse_int(const char *text, int64_t lo, int64_t hi, int64_t *ret);
 
-/* The shortest decimal form that reads back as the same double; returns BUF. */
+/*
+ * The fewest digits that read back as the same double, without an exponent from 1e-5 to below 1e17;
+ * returns BUF.
+ */
 const char *number_format(double value, char buf[NUMBER_SIZE]);
 
 #endif
