@@ -115,7 +115,9 @@ TRAINER_SRC := trainer/algorithm.c \
 UNIT_TESTS :=
 
 # the same, but linked with libiris.a
-TRAINER_UNIT_TESTS :=
+TRAINER_UNIT_TESTS := test_trainer_cart \
+	test_trainer_number \
+	test_trainer_rng
 
 # ---- flags ------------------------------------------------------------------------------
 
