@@ -254,3 +254,13 @@ void checkpoint_threads_stop(struct kv *kv)
 	pthread_join(kv->syncer, NULL);
 	kv->threads = false;
 }
+
+uint64_t kv_durable(struct kv *kv)
+{
+	uint64_t seq;
+
+	pthread_mutex_lock(&kv->lock);
+	seq = kv->saved_seq;
+	pthread_mutex_unlock(&kv->lock);
+	return seq;
+}

@@ -93,6 +93,9 @@ MUST_CHECK int kv_checkpoint(struct kv *kv);
 /* Block until batch SEQ and all before it are on stable storage.  -EIO when that can no longer be had. */
 MUST_CHECK int kv_sync(struct kv *kv, uint64_t seq);
 
+/* The newest batch that the last checkpoint put on stable storage.  Does not block; later ones may be there, too. */
+uint64_t kv_durable(struct kv *kv);
+
 /* --- reading ------------------------------------------------------------------------------------- */
 
 /* The live state, open batch included.  Core only.  Borrowed from KV. */

@@ -58,6 +58,8 @@ struct kv_view {
 	MDB_txn *txn;		/* NULL: lost, nothing can be read */
 	unsigned cursors;	/* open ones */
 	bool live;
+	uint64_t seq;		/* of a snapshot: the newest batch it shows */
+	struct kv_view *newer, *older;	/* among the open snapshots; protected by kv.snapshots_lock */
 };
 
 enum checkpoint_state { CHECKPOINT_IDLE, CHECKPOINT_SYNCING, CHECKPOINT_FAILED };
@@ -118,6 +120,9 @@ struct kv {
 	struct slot pending;		/* the one that the syncer works on */
 	uint64_t saved_seq;
 	uint64_t pending_seq;
+
+	pthread_mutex_t snapshots_lock;	/* never held together with another */
+	struct kv_view *snapshots;	/* protected by snapshots_lock: the newest open one */
 
 	MDB_txn *pin[2];	/* core while idle, else syncer */
 	int pin_current;	/* same */

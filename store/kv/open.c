@@ -285,6 +285,7 @@ static void destroy(struct kv *kv)
 	pthread_cond_destroy(&kv->changed);
 	pthread_cond_destroy(&kv->syncer_work);
 	pthread_cond_destroy(&kv->timer_work);
+	pthread_mutex_destroy(&kv->snapshots_lock);
 	pthread_mutex_destroy(&kv->lock);
 	free(kv);
 }
@@ -305,6 +306,7 @@ static struct kv *new_kv(int dirfd, const struct kv_options *options)
 	kv->has_core = true;
 	kv->core = pthread_self();
 	pthread_mutex_init(&kv->lock, NULL);
+	pthread_mutex_init(&kv->snapshots_lock, NULL);
 	pthread_cond_init(&kv->changed, NULL);
 	pthread_cond_init(&kv->syncer_work, NULL);
 	pthread_condattr_init(&monotonic);

@@ -26,6 +26,27 @@ struct kv_view *kv_live(struct kv *kv)
 	return &kv->live;
 }
 
+/* Begin reading, and stand in the list at once: nobody may find a snapshot missing that is about to be there. */
+static int snapshot_begin(struct kv *kv, struct kv_view *view)
+{
+	uint8_t id[SLOT_ID_BYTES];
+	uint64_t epoch;
+	int rc = kv_err(kv, mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &view->txn), "opening a snapshot");
+
+	if (rc < 0)
+		return rc;
+	rc = engine_get_own(view->txn, kv->dbi, id, &epoch, &view->seq);
+	if (rc < 0) {
+		mdb_txn_abort(view->txn);
+		return rc;
+	}
+	view->older = kv->snapshots;
+	if (view->older)
+		view->older->newer = view;
+	kv->snapshots = view;
+	return 0;
+}
+
 int kv_snapshot_open(struct kv *kv, struct kv_view **ret)
 {
 	struct kv_view *view = calloc(1, sizeof(*view));
@@ -33,23 +54,51 @@ int kv_snapshot_open(struct kv *kv, struct kv_view **ret)
 
 	if (!view)
 		return err_set(-ENOMEM, "out of memory");
-	rc = kv_err(kv, mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &view->txn), "opening a snapshot");
+	view->kv = kv;
+	pthread_mutex_lock(&kv->snapshots_lock);
+	rc = snapshot_begin(kv, view);
+	pthread_mutex_unlock(&kv->snapshots_lock);
 	if (rc < 0) {
 		free(view);
 		return rc;
 	}
-	view->kv = kv;
 	*ret = view;
 	return 0;
 }
 
 void kv_snapshot_close(struct kv_view *view)
 {
+	struct kv *kv;
+
 	if (!view)
 		return;
 	assert(!view->live && view->cursors == 0);
+	kv = view->kv;
 	mdb_txn_abort(view->txn);
+	pthread_mutex_lock(&kv->snapshots_lock);
+	*(view->newer ? &view->newer->older : &kv->snapshots) = view->older;
+	if (view->older)
+		view->older->newer = view->newer;
+	pthread_mutex_unlock(&kv->snapshots_lock);
 	free(view);
+}
+
+uint64_t kv_view_seq(const struct kv_view *view)
+{
+	return view->live ? view->kv->seq : view->seq;
+}
+
+uint64_t kv_snapshot_oldest(struct kv *kv)
+{
+	uint64_t oldest = UINT64_MAX;
+
+	pthread_mutex_lock(&kv->snapshots_lock);
+	for (const struct kv_view *view = kv->snapshots; view; view = view->older) {
+		if (view->seq < oldest)
+			oldest = view->seq;
+	}
+	pthread_mutex_unlock(&kv->snapshots_lock);
+	return oldest;
 }
 
 static int view_check(const struct kv_view *view)
