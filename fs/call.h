@@ -21,11 +21,19 @@ struct call {
 	struct slice name;		/* the name in it, or empty; copied by call_defer */
 	uint32_t uid, gid;
 	pid_t pid;			/* a thread id; 0 for the kernel's own requests */
-	struct handle *handle;		/* of open and create: freed when the answer is an error */
+	struct handle *handle;		/* of open and create: freed when the answer is an error; else the open file, or NULL */
+	uint64_t off;			/* read, readdir: offset or cookie */
+	size_t size;			/* read, readdir */
+	uint64_t to_node;		/* rename: the directory it goes to */
+	struct slice to_name;		/* likewise; copied by call_defer */
+	uint32_t mode;			/* create */
+	unsigned flags;			/* rename; readdir: 1 plus */
+	void (*again)(struct call *c);	/* the dispatcher's, for call_retry */
+	bool opening;			/* open, create: the handle is not the kernel's yet */
 	bool deferred, answered;
 	void (*interrupted)(struct call *c, void *arg);	/* see call_on_interrupt */
 	void *interrupted_arg;
-	char name_copy[256];
+	char name_copy[256], to_name_copy[256];
 };
 
 /* A heap copy that outlives the handler.  NULL: no memory (answer -ENOMEM). */
@@ -42,7 +50,9 @@ void call_reply_entry(struct call *c, const struct node_entry *entry);
 void call_reply_attr(struct call *c, uint64_t node, const struct node_attr *attr);
 void call_reply_open(struct call *c);				/* with c->handle */
 void call_reply_create(struct call *c, const struct node_entry *entry);
-/* Or do the whole request over, now that what it waited for is there (open, read without offsets that moved, lookup …): FN is what a handler would do. */
+/* Or hand the request to its table once more, now that what it waited for is there: lookup, getattr, readlink, open, create, read,
+ * readdir, unlink, rmdir, rename.  The table may defer it again (call_defer then returns the same call). */
+void call_retry(struct call *c);
 
 /* WRITE only: the memory that BYTES of the handler lie in becomes the caller's until call_payload_free().  NULL: no memory. */
 void *call_take_payload(struct call *c);

@@ -14,7 +14,7 @@ struct refusals;
 struct procs;
 struct loop;
 struct pool;
-struct events;
+struct watch;
 struct tree_front;			/* fs/tab_tree.c's own */
 
 struct fs {
@@ -38,9 +38,14 @@ struct fs {
 	struct handles *handles;	/* core thread, as all below */
 	struct refusals *refusals;
 	struct procs *procs;
-	struct events *events;
+	struct watch *events;
 	struct tree_front *trees_front;	/* made by tree_front_new, freed by tree_front_free */
 	uint64_t requests;		/* since the mount */
+	uint64_t deferred;		/* requests that wait for something */
+	uint64_t seen_seq;		/* background.c's, as all down to `freed` */
+	int64_t collected_ms;
+	bool sealing, tick_armed, settle_armed;
+	uint64_t freed;			/* bytes given back in the background */
 };
 
 /* The live state. */
@@ -64,6 +69,8 @@ MUST_CHECK int fs_end(struct fs *fs, int rc);
  */
 void fs_names_changed(struct fs *fs);
 double fs_entry_timeout(const struct fs *fs);	/* NODE_LONG, or 0 without has_epoch */
+/* Ask for it once; true: the kernel understood. */
+bool fs_epoch_works(struct fs *fs);
 /* The kernel forgets the attributes it caches of NODE (never pages).  May be called while a request is being handled. */
 void fs_attr_changed(struct fs *fs, uint64_t node);
 /* The kernel forgets attributes and pages of NODE, by a worker: nothing waits for it. */
