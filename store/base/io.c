@@ -14,8 +14,8 @@
 typedef enum io_fault fault_hook(void *arg, uint64_t number, const char *op);
 
 static _Atomic uint64_t changes;
-static fault_hook *hook;	/* immutable while threads run */
-static void *hook_arg;		/* same */
+static _Atomic(fault_hook *) hook;
+static _Atomic(void *) hook_arg;
 static pthread_once_t env_once = PTHREAD_ONCE_INIT;
 
 /* What the environment asks for; immutable after env_init. */
@@ -63,13 +63,14 @@ static void env_init(void)
 static enum io_fault change(const char *op)
 {
 	uint64_t number = atomic_fetch_add(&changes, 1) + 1;
+	fault_hook *asked = atomic_load(&hook);
 	enum io_fault fault = IO_FAULT_NONE;
 
 	pthread_once(&env_once, env_init);
 	if (plan.at && (number == plan.at || (plan.onwards && number > plan.at)))
 		fault = plan.fault;
-	else if (hook)
-		fault = hook(hook_arg, number, op);
+	else if (asked)
+		fault = asked(atomic_load(&hook_arg), number, op);
 	if (fault == IO_FAULT_CRASH)
 		_exit(IO_CRASH_STATUS);
 	return fault;
@@ -82,8 +83,8 @@ uint64_t io_changes(void)
 
 void io_set_fault_hook(fault_hook *new_hook, void *arg)
 {
-	hook = new_hook;
-	hook_arg = arg;
+	atomic_store(&hook_arg, arg);
+	atomic_store(&hook, new_hook);
 }
 
 /* Where FD leads, for the reason of an error. */

@@ -95,7 +95,7 @@ enum io_fault { IO_FAULT_NONE, IO_FAULT_CRASH, IO_FAULT_TORN, IO_FAULT_EIO, IO_F
 
 /*
  * Ask HOOK before every changing call what shall happen to it: NUMBER as io_changes() counts, OP "pwrite" etc.  NULL: no
- * hook.  Not to be called while other threads are in here.  The hook may be called from any thread.
+ * hook.  The hook may be called from any thread; a hook that is taken away may still be running in another.
  */
 void io_set_fault_hook(enum io_fault (*hook)(void *arg, uint64_t number, const char *op), void *arg);
 
