@@ -56,7 +56,19 @@ CAS_SRC := store/cas/blob.c \
 TREE_SRC :=
 
 # store/meta: experiments, runs, params, metrics, tags, datasets, models, lineage
-META_SRC :=
+META_SRC := store/meta/alias.c \
+	store/meta/entry.c \
+	store/meta/entry_check.c \
+	store/meta/entry_cut.c \
+	store/meta/entry_name.c \
+	store/meta/entry_pending.c \
+	store/meta/entry_replace.c \
+	store/meta/input.c \
+	store/meta/lineage.c \
+	store/meta/model.c \
+	store/meta/rows.c \
+	store/meta/trash.c \
+	store/meta/version.c
 
 # store/: the facade
 STORE_SRC := store/backup.c \

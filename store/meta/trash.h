@@ -20,9 +20,11 @@ struct trash_item {
 
 MUST_CHECK int trash_add(struct meta *m, enum trash_dir dir, struct slice wanted_name, enum trash_kind kind, uint32_t id);
 MUST_CHECK int trash_remove(struct meta *m, enum trash_dir dir, enum trash_kind kind, uint32_t id);
+/* The name under which an object lies in the trash. -ENOENT. */
+MUST_CHECK int trash_name(struct kv_view *view, enum trash_kind kind, uint32_t id, struct buf *out);
 MUST_CHECK int trash_find(struct kv_view *view, enum trash_dir dir, struct slice name, struct trash_item *ret);
 MUST_CHECK int trash_each(struct kv_view *view, enum trash_dir dir, struct slice after, int (*emit)(void *arg, const struct trash_item *item), void *arg);
-/* Destroy for ever what lies under NAME. */
+/* Destroy for ever what lies under NAME, and its row (the object's own destroy may take that away, or leave it). */
 MUST_CHECK int trash_destroy(struct meta *m, enum trash_dir dir, struct slice name);
 
 #endif
