@@ -124,7 +124,10 @@ TRAINER_SRC := trainer/algorithm.c \
 	trainer/text.c
 
 # tests/unit/NAME.c -> $(B)/unit/NAME; linked with libfs.a, libcontrol.a and libstore.a
-UNIT_TESTS :=
+UNIT_TESTS := test_blob \
+	test_cas \
+	test_cas_collect \
+	test_chunker
 
 # the same, but linked with libiris.a
 TRAINER_UNIT_TESTS := test_trainer_cart \
@@ -259,9 +262,10 @@ check-fs check-cli check-trainer check-docs: check-%: deps-test ## the tests of 
 	$(submake) programs
 	$(Q)$(runner) $*
 
-check-asan check-tsan: check-%: deps-test ## unit and mount tests with sanitizers
+check-asan check-tsan: check-%: deps-test ## unit, mount and command line tests with sanitizers
 	$(submake) MODE=$* units
-	$(Q)/usr/bin/python3 tests/run.py --build $(BUILD) --mode $* unit fs cli
+	$(Q)/usr/bin/python3 tests/run.py --build $(BUILD) --mode $* unit fs cli \
+		$(if $(filter asan,$*),trainer)
 
 check-headers: $(HEADERS:%=$(B)/headers/%.ok) ## each header compiles alone
 	@:

@@ -228,7 +228,7 @@ static size_t data_before_zeros(const uint8_t *p, size_t len)
 		}
 		start = probe - zeros_before(p, at, probe);
 		run = zeros_at(p + start, len - start);
-		if (run >= BLOB_HOLE_MIN)
+		if (run >= BLOB_HOLE_MIN || start + run == len)
 			return start;
 		at = start + run;
 	}

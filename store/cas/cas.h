@@ -69,8 +69,8 @@ MUST_CHECK int cas_collect_step(struct cas *cas, unsigned budget, bool *ret_more
  * not durable yet or that an open snapshot may still see are left for later.  *RET_BYTES given back. */
 MUST_CHECK int cas_reclaim_step(struct cas *cas, unsigned budget, uint64_t *ret_bytes, bool *ret_more);
 
-/* Batches up to SEQ are on stable storage: a kv_sync() of it has returned.  cas_reclaim_step() waits for such news (cas_stage_sync
- * brings some, too).  Any thread. */
+/* Batches up to SEQ are on stable storage: a kv_sync() of it has returned.  cas_reclaim_step() waits for that; without such news it
+ * learns of it from the next checkpoint or cas_stage_sync().  Any thread. */
 void cas_durable(struct cas *cas, uint64_t seq);
 
 /* --- reading: any thread with a view of its own -------------------------------------------------- */

@@ -137,7 +137,8 @@ struct reclaim {
 static int ripe_limit(struct cas *cas, uint64_t *ret)
 {
 	struct kv_view *view;
-	uint64_t limit = atomic_load(&cas->durable);
+	uint64_t known = kv_durable(cas->kv), told = atomic_load(&cas->durable);
+	uint64_t limit = known > told ? known : told;
 	uint64_t oldest;
 	int rc = kv_snapshot_open(cas->kv, &view);
 
