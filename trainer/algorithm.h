@@ -2,8 +2,8 @@
 /*
  * algorithm - what every way of learning offers; one table row each.
  *
- * A fitted thing (void *) belongs to the algorithm that made it and is freed by its free().  The text of a
- * fitted thing is MODEL.md's "body"; read() takes only what write() can have written.
+ * A fitted thing (void *) belongs to the algorithm that made it and is freed by its free().  The
+ * text of a fitted thing is MODEL.md's "body"; read() takes only what write() can have written.
  */
 #ifndef TRAINER_ALGORITHM_H
 #define TRAINER_ALGORITHM_H
@@ -18,7 +18,8 @@ struct algorithm {
 	const char *name;
 
 	/* Learn D; log the course to CURVES. */
-	int (*fit)(const struct dataset *d, const struct params *p, struct curves *curves, void **ret);
+	int (*fit)(const struct dataset *d, const struct params *p, struct curves *curves,
+		   void **ret);
 
 	/* The probability of each class for the measures X; they add up to 1. */
 	void (*predict)(const void *fitted, const double *x, double *ret_proba);

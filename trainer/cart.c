@@ -38,10 +38,10 @@ struct grower {
 	const struct cart_limits *limits;
 	struct rng *rng;
 	struct cart *cart;
-	uint32_t *rows;			/* the nodes' rows, a stretch each */
+	uint32_t *rows; /* the nodes' rows, a stretch each */
 	struct sample *sample;
-	double *left, *right;		/* class weights on both sides of a candidate split */
-	uint32_t *order;		/* of trying the features */
+	double *left, *right; /* class weights on both sides of a candidate split */
+	uint32_t *order;      /* of trying the features */
 	struct task *stack;
 	size_t depth, stack_cap;
 };
@@ -66,11 +66,11 @@ static int by_value(const void *a, const void *b)
 }
 
 /*
- * Minimising the weighted Gini index of two sides is maximising sum(w_k^2)/w on both: what is compared here.
- * Returns whether the feature varies at all.
+ * Minimising the weighted Gini index of two sides is maximising sum(w_k^2)/w on both: what is
+ * compared here.  Returns whether the feature varies at all.
  */
-static bool try_feature(struct grower *g, const struct task *t, const double *total, uint32_t feature,
-			struct split *best)
+static bool try_feature(struct grower *g, const struct task *t, const double *total,
+			uint32_t feature, struct split *best)
 {
 	const struct dataset *d = g->d;
 	size_t count = t->end - t->begin, classes = g->cart->classes;
@@ -112,7 +112,8 @@ static bool try_feature(struct grower *g, const struct task *t, const double *to
 			double low = g->sample[i].value, high = g->sample[i + 1].value;
 			double middle = low + (high - low) / 2;
 
-			*best = (struct split){ (int)feature, middle < high ? middle : low, gain, i + 1 };
+			*best = (struct split){ (int)feature, middle < high ? middle : low, gain,
+						i + 1 };
 		}
 	}
 	return true;
@@ -199,8 +200,15 @@ void cart_grow(const struct dataset *d, const uint32_t *weight, const struct car
 	SCOPED_FREE struct sample *sample = mem_zalloc(d->rows, sizeof(*sample));
 	SCOPED_FREE double *sides = mem_zalloc(2 * classes, sizeof(*sides));
 	SCOPED_FREE uint32_t *order = mem_zalloc(features, sizeof(*order));
-	struct grower g = { .d = d, .weight = weight, .limits = limits, .rng = rng, .cart = ret,
-			    .rows = rows, .sample = sample, .left = sides, .right = sides + classes,
+	struct grower g = { .d = d,
+			    .weight = weight,
+			    .limits = limits,
+			    .rng = rng,
+			    .cart = ret,
+			    .rows = rows,
+			    .sample = sample,
+			    .left = sides,
+			    .right = sides + classes,
 			    .order = order };
 
 	*ret = (struct cart){ .features = features, .classes = classes };
@@ -223,7 +231,7 @@ void cart_add_proba(const struct cart *c, const double *x, size_t depth_max, dou
 
 	while (c->node[at].feature != CART_LEAF && depth_max-- > 0)
 		at = x[c->node[at].feature] <= c->node[at].threshold ? c->node[at].left
-								      : c->node[at].right;
+								     : c->node[at].right;
 	const double *weight = c->weight + at * c->classes;
 
 	for (size_t k = 0; k < c->classes; k++)
@@ -331,7 +339,8 @@ static int read_child(struct lines *in, size_t word, uint32_t node, size_t nodes
 	if (rc < 0)
 		return rc;
 	if (child <= node)
-		return lines_fail(in, "node %u has node %zu below it, which is not after it", node, child);
+		return lines_fail(in, "node %u has node %zu below it, which is not after it", node,
+				  child);
 	if (is_child[child])
 		return lines_fail(in, "node %zu is below two nodes", child);
 	is_child[child] = true;

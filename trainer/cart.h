@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cart - one classification tree: binary splits of one feature each, grown greedily by the Gini index.
+ * cart - one classification tree: binary splits of one feature each, grown greedily by the Gini
+ * index.
  *
- * After L. Breiman, J. Friedman, R. Olshen, C. Stone, "Classification and Regression Trees", 1984, chapter 4.
+ * After L. Breiman, J. Friedman, R. Olshen, C. Stone, "Classification and Regression Trees", 1984,
+ * chapter 4.
  *
  * 1. Node 0 is the root; a child's number is larger than its parent's, so every walk ends.
  * 2. Every other node is the child of exactly one.
@@ -22,7 +24,7 @@
 enum { CART_LEAF = -1 };
 
 struct cart_node {
-	int feature;		/* CART_LEAF, or rows with x[feature] <= threshold go left */
+	int feature; /* CART_LEAF, or rows with x[feature] <= threshold go left */
 	double threshold;
 	uint32_t left, right;
 };
@@ -31,13 +33,13 @@ struct cart {
 	size_t features, classes;
 	size_t count, count_cap, weight_cap;
 	struct cart_node *node;
-	double *weight;		/* count * classes; an inner node's is the sum of its children's */
+	double *weight; /* count * classes; an inner node's is the sum of its children's */
 };
 
 struct cart_limits {
-	size_t depth_max;	/* SIZE_MAX: none */
-	size_t split_min, leaf_min;	/* in different rows, as scikit-learn counts */
-	size_t features_max;	/* tried for a split; more while none of them varies */
+	size_t depth_max;           /* SIZE_MAX: none */
+	size_t split_min, leaf_min; /* in different rows, as scikit-learn counts */
+	size_t features_max;        /* tried for a split; more while none of them varies */
 };
 
 /* Grow on the rows of D, each counted WEIGHT times; those of weight 0 are not there. */

@@ -2,10 +2,10 @@
 /*
  * cmd_deploy - publish a run's model as a version of MODELS/iris and move iris@production to it.
  *
- * 1. Nothing is written before the run's model is read, does what its own predictions.csv says, and (with
- *    --if-better) is no worse than the one in production on the same rows.
- * 2. @production moves only after the version that was cut, read back, predicts what the run's model does.
- * The run itself is only read; it may have ended long ago.
+ * 1. Nothing is written before the run's model is read, does what its own predictions.csv says, and
+ *    (with --if-better) is no worse than the one in production on the same rows.
+ * 2. @production moves only after the version that was cut, read back, predicts what the run's
+ *    model does.  The run itself is only read; it may have ended long ago.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -34,12 +34,12 @@ static const char name[] = "iris", word[] = "production";
 
 struct deployment {
 	const char *run, *models, *metric, *data;
-	char *run_id;		/* the last part of the run's real path */
-	char *model_dir;	/* RUN/artifacts/model */
-	char *predictions;	/* RUN/artifacts/predictions.csv, or NULL */
+	char *run_id;      /* the last part of the run's real path */
+	char *model_dir;   /* RUN/artifacts/model */
+	char *predictions; /* RUN/artifacts/predictions.csv, or NULL */
 	struct model model;
-	char production[RELEASE_NAME_SIZE];	/* what the alias points to now, "" */
-	double was, is;		/* the metric, with --if-better and a production model */
+	char production[RELEASE_NAME_SIZE]; /* what the alias points to now, "" */
+	double was, is; /* the metric, with --if-better and a production model */
 	bool compared;
 };
 
@@ -75,7 +75,8 @@ static int open_run(struct deployment *d)
 }
 
 /* METRIC of M on the rows of --data. */
-static int score_on(const struct deployment *d, const struct model *m, double *ret, size_t *ret_rows)
+static int score_on(const struct deployment *d, const struct model *m, double *ret,
+		    size_t *ret_rows)
 {
 	SCOPED_FREE char *path = dataset_path(d->data, "test.csv");
 	SCOPED_CSV struct csv c = { 0 };
@@ -116,7 +117,8 @@ static int refuse_worse(struct deployment *d)
 	bool worse = strcmp(d->metric, "log_loss") == 0 ? d->is > d->was : d->is < d->was;
 
 	if (worse)
-		return fail(EPERM, "%s: not deployed: its %s of %s on %zu rows is worse than the %s of %s",
+		return fail(EPERM,
+			    "%s: not deployed: its %s of %s on %zu rows is worse than the %s of %s",
 			    d->run, d->metric, number_format(d->is, is), rows,
 			    number_format(d->was, was), d->production);
 	return 0;
@@ -174,7 +176,8 @@ static int run_deployment(struct deployment *d)
 		rc = d->metric != NULL ? refuse_worse(d) : 0;
 	if (rc < 0)
 		return rc;
-	SCOPED_FREE char *message = text_format("deploy %s of run %s", d->model.algorithm->name, d->run_id);
+	SCOPED_FREE char *message =
+		text_format("deploy %s of run %s", d->model.algorithm->name, d->run_id);
 
 	rc = release_cut(d->models, name, d->model_dir, message, version);
 	if (rc == 0)
@@ -188,8 +191,10 @@ static int run_deployment(struct deployment *d)
 
 static int deploy(struct arguments *args)
 {
-	struct deployment d = { .run = args->value[RUN], .models = args->value[MODELS],
-				.metric = args->value[IF_BETTER], .data = args->value[DATA] };
+	struct deployment d = { .run = args->value[RUN],
+				.models = args->value[MODELS],
+				.metric = args->value[IF_BETTER],
+				.data = args->value[DATA] };
 
 	if ((d.metric == NULL) != (d.data == NULL))
 		return fail_usage("--if-better and --data go together");

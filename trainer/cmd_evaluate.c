@@ -37,7 +37,8 @@ static void write_metrics_json(const struct score *s, struct text *out)
 	text_addf(out, "\n}\n");
 }
 
-static int add_artifacts(struct file_batch *batch, const char *dir, const struct artifact *artifacts)
+static int add_artifacts(struct file_batch *batch, const char *dir,
+			 const struct artifact *artifacts)
 {
 	int rc = file_make_dirs(dir);
 
@@ -49,7 +50,10 @@ static int add_artifacts(struct file_batch *batch, const char *dir, const struct
 	return rc;
 }
 
-/* Into its place in one step where that can be, in one write where it cannot (RUN/metrics.json of labfs). */
+/*
+ * Into its place in one step where that can be, in one write where it cannot (RUN/metrics.json of
+ * labfs).
+ */
 static int write_metrics_file(const char *path, const struct text *json)
 {
 	SCOPED_BATCH struct file_batch batch = { 0 };
@@ -65,7 +69,8 @@ static int write_metrics_file(const char *path, const struct text *json)
 static int write_all(const struct arguments *args, const struct score *s,
 		     const struct artifact *artifacts)
 {
-	const char *run = args->value[RUN], *out = args->value[OUT], *metrics = args->value[METRICS];
+	const char *run = args->value[RUN], *out = args->value[OUT],
+		   *metrics = args->value[METRICS];
 	SCOPED_BATCH struct file_batch run_batch = { 0 }, out_batch = { 0 };
 	SCOPED_TEXT struct text json = { 0 };
 	int rc = 0;
@@ -117,7 +122,8 @@ static int evaluate(struct arguments *args)
 
 	if (args->value[RUN] == NULL && args->value[MODEL] == NULL)
 		return fail_usage("--run RUN_DIR or --model DIR is missing: which model?");
-	SCOPED_FREE char *own = text_format("%s/artifacts/model", args->value[RUN] ? args->value[RUN] : "");
+	SCOPED_FREE char *own =
+		text_format("%s/artifacts/model", args->value[RUN] ? args->value[RUN] : "");
 	SCOPED_FREE char *path = dataset_path(args->value[DATA], "test.csv");
 	int rc = model_read(args->value[MODEL] != NULL ? args->value[MODEL] : own, &m);
 

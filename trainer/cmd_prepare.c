@@ -2,8 +2,9 @@
 /*
  * cmd_prepare - check a table of flowers and split it into train.csv and test.csv, by class.
  *
- * The rows keep their text and their order, and which of a class go to the test depends only on the seed and
- * on how many there are: two versions of a table that differ in two rows give splits that differ in two rows.
+ * The rows keep their text and their order, and which of a class go to the test depends only on the
+ * seed and on how many there are: two versions of a table that differ in two rows give splits that
+ * differ in two rows.
  */
 #include <errno.h>
 #include <math.h>
@@ -23,8 +24,11 @@
 
 enum { IN, OUT, TEST_SIZE, SEED };
 
-/* How many rows of each class the test gets: exact shares, what is left to the largest remainders. */
-static void share_out(const struct dataset *d, double test_size, const size_t *of_class, size_t *ret)
+/*
+ * How many rows of each class the test gets: exact shares, what is left to the largest remainders.
+ */
+static void share_out(const struct dataset *d, double test_size, const size_t *of_class,
+		      size_t *ret)
 {
 	size_t wanted = (size_t)ceil((double)d->rows * test_size - 1e-9), given = 0;
 	size_t rest[LABELS_MAX];
@@ -61,9 +65,10 @@ static int split(const struct csv *c, const struct dataset *d, double test_size,
 		size_t count = 0;
 
 		if (share[k] == 0 || share[k] >= of_class[k])
-			return fail(EINVAL, "%s:%zu: %zu rows of %s are too few to be split %g : %g", c->name,
-				    c->line[c->rows - 1], of_class[k], d->classes.name[k], 1 - test_size,
-				    test_size);
+			return fail(EINVAL,
+				    "%s:%zu: %zu rows of %s are too few to be split %g : %g",
+				    c->name, c->line[c->rows - 1], of_class[k], d->classes.name[k],
+				    1 - test_size, test_size);
 		for (uint32_t i = 0; i < d->rows; i++) {
 			if (d->y[i] == k)
 				member[count++] = i;
@@ -103,7 +108,9 @@ static int write_files(const char *dir, const struct csv *c, const bool *in_test
 	const struct {
 		const char *name;
 		const struct text *text;
-	} files[] = { { "train.csv", &train }, { "test.csv", &test }, { METADATA_SPLIT_FILE, &json } };
+	} files[] = { { "train.csv", &train },
+		      { "test.csv", &test },
+		      { METADATA_SPLIT_FILE, &json } };
 	int rc = file_make_dirs(dir);
 
 	for (size_t i = 0; rc == 0 && i < sizeof(files) / sizeof(files[0]); i++) {
@@ -126,8 +133,8 @@ static int prepare(struct arguments *args)
 		return fail_usage("--test-size is '%.40s', not a fraction between 0 and 1",
 				  args->value[TEST_SIZE]);
 	if (!number_parse_int(args->value[SEED], 0, UINT32_MAX, &seed))
-		return fail_usage("--seed is '%.40s', not a whole number from 0 to %u", args->value[SEED],
-				  UINT32_MAX);
+		return fail_usage("--seed is '%.40s', not a whole number from 0 to %u",
+				  args->value[SEED], UINT32_MAX);
 	account.seed = (size_t)seed;
 	int rc = csv_read(args->value[IN], &c);
 

@@ -2,7 +2,8 @@
 /*
  * cmd_train - learn a model from train.csv, and log to the run how that went.
  *
- * All is computed before anything is written: a run that cannot be trained is left without params or model.
+ * All is computed before anything is written: a run that cannot be trained is left without params
+ * or model.
  */
 #include <stdio.h>
 #include <string.h>
@@ -55,8 +56,8 @@ static int add_model(struct file_batch *batch, const char *dir, const struct tex
 	return rc;
 }
 
-static int write_all(const struct arguments *args, const struct model *m, const struct curves *curves,
-		     const struct metadata_training *training)
+static int write_all(const struct arguments *args, const struct model *m,
+		     const struct curves *curves, const struct metadata_training *training)
 {
 	const char *run = args->value[RUN], *out = args->value[OUT];
 	SCOPED_BATCH struct file_batch batch = { 0 };
@@ -99,7 +100,8 @@ static int train(struct arguments *args)
 	struct timespec began;
 
 	if (args->value[RUN] == NULL && args->value[OUT] == NULL)
-		return fail_usage("--run RUN_DIR or --out DIR is missing: the model has to go somewhere");
+		return fail_usage(
+			"--run RUN_DIR or --out DIR is missing: the model has to go somewhere");
 	int rc = gather_params(args);
 
 	if (rc < 0)

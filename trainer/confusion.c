@@ -2,9 +2,10 @@
 /*
  * confusion - see confusion.h.
  *
- * The picture does not know what page it will lie on, so it paints no ground.  All three of its colours have a
- * relative luminance (WCAG 2.1) between 0.175 and 0.183, where the contrast to white and to black is 4.5 or more
- * at once.  How much of its row a cell has is told by the length of a bar, not by a shade behind the number.
+ * The picture does not know what page it will lie on, so it paints no ground.  All three of its
+ * colours have a relative luminance (WCAG 2.1) between 0.175 and 0.183, where the contrast to white
+ * and to black is 4.5 or more at once.  How much of its row a cell has is told by the length of a
+ * bar, not by a shade behind the number.
  */
 #include "trainer/confusion.h"
 
@@ -19,7 +20,7 @@ struct picture {
 	const struct labels *classes;
 	const struct score *score;
 	struct text *out;
-	size_t left, width, height;	/* LEFT: where the cells begin */
+	size_t left, width, height; /* LEFT: where the cells begin */
 };
 
 void confusion_write_csv(const struct labels *classes, const struct score *s, struct text *out)
@@ -50,20 +51,25 @@ static void add_head(const struct picture *p)
 	double middle = (double)p->left + (double)(p->classes->count * CELL) / 2;
 	double centre = TOP + (double)(p->classes->count * CELL) / 2;
 
-	text_addf(p->out,
-		  "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-		  "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %zu %zu\" role=\"img\" "
-		  "aria-labelledby=\"title desc\" font-family=\"sans-serif\" font-size=\"14\" fill=\"%s\">\n"
-		  "<title id=\"title\">Confusion matrix</title>\n"
-		  "<desc id=\"desc\">%zu rows; rows of the matrix are the true species, columns the "
-		  "predicted; %zu of them agree</desc>\n",
-		  p->width, p->height, ink, p->score->rows,
-		  (size_t)(p->score->metric[0].value * (double)p->score->rows + 0.5));
+	text_addf(
+		p->out,
+		"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %zu %zu\" role=\"img\" "
+		"aria-labelledby=\"title desc\" font-family=\"sans-serif\" font-size=\"14\" "
+		"fill=\"%s\">\n"
+		"<title id=\"title\">Confusion matrix</title>\n"
+		"<desc id=\"desc\">%zu rows; rows of the matrix are the true species, columns the "
+		"predicted; %zu of them agree</desc>\n",
+		p->width, p->height, ink, p->score->rows,
+		(size_t)(p->score->metric[0].value * (double)p->score->rows + 0.5));
 	add_text(p, middle, 26, "text-anchor=\"middle\" font-size=\"18\" font-weight=\"bold\"",
 		 "Confusion matrix");
-	add_text(p, middle, 54, "text-anchor=\"middle\" font-style=\"italic\"", "predicted species");
-	text_addf(p->out, "<text transform=\"translate(20 %g) rotate(-90)\" text-anchor=\"middle\" "
-		  "font-style=\"italic\">true species</text>\n", centre);
+	add_text(p, middle, 54, "text-anchor=\"middle\" font-style=\"italic\"",
+		 "predicted species");
+	text_addf(p->out,
+		  "<text transform=\"translate(20 %g) rotate(-90)\" text-anchor=\"middle\" "
+		  "font-style=\"italic\">true species</text>\n",
+		  centre);
 }
 
 static void add_cell(const struct picture *p, size_t is, size_t said, uint64_t of_row)
@@ -73,17 +79,20 @@ static void add_cell(const struct picture *p, size_t is, size_t said, uint64_t o
 	const char *colour = count == 0 ? ink : is == said ? right : wrong;
 	char number[24], attributes[96];
 
-	text_addf(p->out, "<rect x=\"%g\" y=\"%g\" width=\"%d\" height=\"%d\" rx=\"6\" fill=\"none\" "
-		  "stroke=\"%s\" stroke-width=\"1.5\"/>\n", x + GAP / 2.0, y + GAP / 2.0, CELL - GAP,
-		  CELL - GAP, colour);
+	text_addf(p->out,
+		  "<rect x=\"%g\" y=\"%g\" width=\"%d\" height=\"%d\" rx=\"6\" fill=\"none\" "
+		  "stroke=\"%s\" stroke-width=\"1.5\"/>\n",
+		  x + GAP / 2.0, y + GAP / 2.0, CELL - GAP, CELL - GAP, colour);
 	if (count > 0)
-		text_addf(p->out, "<rect x=\"%g\" y=\"%g\" width=\"%.4g\" height=\"6\" rx=\"3\" fill=\"%s\"/>\n",
-			  x + 14, y + CELL - 24, (double)(CELL - 28) * (double)count / (double)of_row,
-			  colour);
+		text_addf(
+			p->out,
+			"<rect x=\"%g\" y=\"%g\" width=\"%.4g\" height=\"6\" rx=\"3\" fill=\"%s\"/>\n",
+			x + 14, y + CELL - 24, (double)(CELL - 28) * (double)count / (double)of_row,
+			colour);
 	(void)snprintf(number, sizeof(number), "%llu", (unsigned long long)count);
 	(void)snprintf(attributes, sizeof(attributes),
-		       "text-anchor=\"middle\" font-size=\"%d\" fill=\"%s\"", strlen(number) > 6 ? 14 : 24,
-		       colour);
+		       "text-anchor=\"middle\" font-size=\"%d\" fill=\"%s\"",
+		       strlen(number) > 6 ? 14 : 24, colour);
 	add_text(p, x + CELL / 2.0, y + CELL / 2.0 + 4, attributes, number);
 }
 
@@ -93,8 +102,8 @@ static void add_row(const struct picture *p, size_t is)
 
 	for (size_t said = 0; said < p->classes->count; said++)
 		of_row += p->score->confusion[is * p->score->classes + said];
-	add_text(p, (double)p->left - 10, (double)(TOP + is * CELL) + CELL / 2.0 + 5, "text-anchor=\"end\"",
-		 p->classes->name[is]);
+	add_text(p, (double)p->left - 10, (double)(TOP + is * CELL) + CELL / 2.0 + 5,
+		 "text-anchor=\"end\"", p->classes->name[is]);
 	for (size_t said = 0; said < p->classes->count; said++)
 		add_cell(p, is, said, of_row);
 }

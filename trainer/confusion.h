@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * confusion - the confusion matrix as a table and as a picture: rows are what is, columns what was said.
+ * confusion - the confusion matrix as a table and as a picture: rows are what is, columns what was
+ * said.
  */
 #ifndef TRAINER_CONFUSION_H
 #define TRAINER_CONFUSION_H

@@ -16,7 +16,7 @@ enum { CSV_BYTES_MAX = 64 * 1024 * 1024, CSV_ROWS_MAX = 1000001, CSV_COLUMNS_MAX
 struct cursor {
 	struct csv *csv;
 	char *at;
-	size_t line;	/* of AT */
+	size_t line; /* of AT */
 	size_t fields, fields_cap;
 	size_t rows_cap;
 };
@@ -26,7 +26,10 @@ static bool at_line_end(const char *p)
 	return *p == '\0' || *p == '\n' || (*p == '\r' && (p[1] == '\n' || p[1] == '\0'));
 }
 
-/* Unquote in place; on return AT is behind the closing quote and *RET_END where the field's NUL belongs. */
+/*
+ * Unquote in place; on return AT is behind the closing quote and *RET_END where the field's NUL
+ * belongs.
+ */
 static int quoted_field(struct cursor *cur, char **ret, char **ret_end)
 {
 	size_t began = cur->line;
@@ -35,7 +38,8 @@ static int quoted_field(struct cursor *cur, char **ret, char **ret_end)
 	*ret = to;
 	for (;; from++) {
 		if (*from == '\0')
-			return fail(EINVAL, "%s:%zu: a quote is never closed", cur->csv->name, began);
+			return fail(EINVAL, "%s:%zu: a quote is never closed", cur->csv->name,
+				    began);
 		if (*from == '"' && *++from != '"')
 			break;
 		cur->line += *from == '\n';
@@ -44,7 +48,8 @@ static int quoted_field(struct cursor *cur, char **ret, char **ret_end)
 	*ret_end = to;
 	cur->at = from;
 	if (*from != ',' && !at_line_end(from))
-		return fail(EINVAL, "%s:%zu: text after a closing quote", cur->csv->name, cur->line);
+		return fail(EINVAL, "%s:%zu: text after a closing quote", cur->csv->name,
+			    cur->line);
 	return 0;
 }
 
@@ -55,7 +60,8 @@ static int plain_field(struct cursor *cur, char **ret, char **ret_end)
 	*ret = p;
 	while (*p != ',' && !at_line_end(p)) {
 		if (*p == '"')
-			return fail(EINVAL, "%s:%zu: a quote inside a field", cur->csv->name, cur->line);
+			return fail(EINVAL, "%s:%zu: a quote inside a field", cur->csv->name,
+				    cur->line);
 		p++;
 	}
 	*ret_end = p;
@@ -78,7 +84,8 @@ static int parse_row(struct cursor *cur, size_t *ret_count)
 		if (rc < 0)
 			return rc;
 		if (++count > CSV_COLUMNS_MAX)
-			return fail(EINVAL, "%s:%zu: more than %d fields", c->name, line, CSV_COLUMNS_MAX);
+			return fail(EINVAL, "%s:%zu: more than %d fields", c->name, line,
+				    CSV_COLUMNS_MAX);
 		more = *cur->at == ',';
 		if (*cur->at == '\r')
 			cur->at++;
@@ -112,10 +119,11 @@ static int parse_rows(struct cursor *cur)
 		if (c->rows == 0)
 			c->columns = count;
 		if (count != c->columns)
-			return fail(EINVAL, "%s:%zu: %zu fields where the first line has %zu", c->name, line,
-				    count, c->columns);
+			return fail(EINVAL, "%s:%zu: %zu fields where the first line has %zu",
+				    c->name, line, count, c->columns);
 		if (c->rows == CSV_ROWS_MAX)
-			return fail(EFBIG, "%s:%zu: more than %d rows", c->name, line, CSV_ROWS_MAX - 1);
+			return fail(EFBIG, "%s:%zu: more than %d rows", c->name, line,
+				    CSV_ROWS_MAX - 1);
 		c->line = mem_grow(c->line, &cur->rows_cap, c->rows + 1, sizeof(*c->line));
 		c->line[c->rows++] = line;
 	}

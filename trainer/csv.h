@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * csv - a table of text fields, read whole: RFC 4180 with LF or CRLF, quoted fields, an optional UTF-8 mark.
+ * csv - a table of text fields, read whole: RFC 4180 with LF or CRLF, quoted fields, an optional
+ * UTF-8 mark.
  *
  * 1. Every row has as many fields as the first.   2. No field holds a NUL.
  * 3. Empty lines are taken at the end only.
@@ -13,12 +14,12 @@
 #include "trainer/fail.h"
 
 struct csv {
-	char *name;	/* for messages */
-	char *bytes;	/* what the fields point into */
+	char *name;  /* for messages */
+	char *bytes; /* what the fields point into */
 	size_t columns;
-	size_t rows;	/* the first line too */
-	char **field;	/* rows * columns */
-	size_t *line;	/* where each row begins, from 1 */
+	size_t rows;  /* the first line too */
+	char **field; /* rows * columns */
+	size_t *line; /* where each row begins, from 1 */
 };
 
 #define SCOPED_CSV __attribute__((cleanup(csv_release)))

@@ -14,7 +14,7 @@ enum { CURVES_MAX = 2 };
 struct curve {
 	const char *key;
 	double last;
-	struct text points;	/* lines `step value`, as history/KEY takes them */
+	struct text points; /* lines `step value`, as history/KEY takes them */
 };
 
 struct curves {

@@ -15,9 +15,8 @@
 
 static const double measure_max_cm = 1000;
 
-static const char *const iris_measures[] = {
-	"sepal_length", "sepal_width", "petal_length", "petal_width"
-};
+static const char *const iris_measures[] = { "sepal_length", "sepal_width", "petal_length",
+					     "petal_width" };
 
 void dataset_features(struct labels *ret)
 {
@@ -46,20 +45,22 @@ static int refuse_other_columns(const struct csv *c, const struct labels *featur
 		const char *name = csv_field(c, 0, i);
 
 		if (labels_find(features, name) < 0 && strcmp(name, DATASET_CLASS_COLUMN) != 0)
-			return fail(EINVAL, "%s:%zu: unknown column '%.60s'", c->name, c->line[0], name);
+			return fail(EINVAL, "%s:%zu: unknown column '%.60s'", c->name, c->line[0],
+				    name);
 	}
 	return 0;
 }
 
-static int read_measure(const struct csv *c, size_t row, size_t column, const char *name, double *ret)
+static int read_measure(const struct csv *c, size_t row, size_t column, const char *name,
+			double *ret)
 {
 	const char *text = csv_field(c, row, column);
 
 	if (text[0] == '\0')
 		return fail(EINVAL, "%s:%zu: %s is missing", c->name, c->line[row], name);
 	if (!number_parse(text, ret))
-		return fail(EINVAL, "%s:%zu: %s is '%.40s', not a finite number", c->name, c->line[row],
-			    name, text);
+		return fail(EINVAL, "%s:%zu: %s is '%.40s', not a finite number", c->name,
+			    c->line[row], name, text);
 	if (*ret <= 0 || *ret > measure_max_cm)
 		return fail(EINVAL, "%s:%zu: %s is %.40s, not between 0 and %g cm", c->name,
 			    c->line[row], name, text, measure_max_cm);
@@ -109,10 +110,11 @@ static int collect_classes(const struct csv *c, size_t column, struct labels *re
 		if (labels_find(ret, name) >= 0)
 			continue;
 		if (strcmp(name, "macro") == 0 || strcmp(name, "weighted") == 0)
-			return fail(EINVAL, "%s:%zu: species '%s' is the name of an average", c->name,
-				    c->line[row], name);
+			return fail(EINVAL, "%s:%zu: species '%s' is the name of an average",
+				    c->name, c->line[row], name);
 		if (!labels_valid_name(name))
-			return fail(EINVAL, "%s:%zu: species '%.60s' is not 1 to 64 of A-Z a-z 0-9 _ - . :",
+			return fail(EINVAL,
+				    "%s:%zu: species '%.60s' is not 1 to 64 of A-Z a-z 0-9 _ - . :",
 				    c->name, c->line[row], name);
 		if (!labels_add(ret, name))
 			return fail(EINVAL, "%s:%zu: more than %d species", c->name, c->line[row],
@@ -120,8 +122,8 @@ static int collect_classes(const struct csv *c, size_t column, struct labels *re
 	}
 	labels_sort(ret);
 	if (ret->count < 2)
-		return fail(EINVAL, "%s:%zu: all rows are of one species, nothing to tell apart", c->name,
-			    c->line[c->rows - 1]);
+		return fail(EINVAL, "%s:%zu: all rows are of one species, nothing to tell apart",
+			    c->name, c->line[c->rows - 1]);
 	return 0;
 }
 
@@ -132,9 +134,9 @@ static int read_classes(const struct csv *c, size_t column, struct dataset *d)
 		int class = labels_find(&d->classes, name);
 
 		if (class < 0)
-			return fail(EINVAL, "%s:%zu: species '%.60s' is none of the model's", c->name,
-				    c->line[i + 1], name);
-		d->y[i] = (uint32_t)class;
+			return fail(EINVAL, "%s:%zu: species '%.60s' is none of the model's",
+				    c->name, c->line[i + 1], name);
+		d->y[i] = (uint32_t) class;
 	}
 	return 0;
 }

@@ -2,15 +2,16 @@
 /*
  * fail - the one reason why a command could not do its work.
  *
- * Functions of the trainer return 0 or -errno.  Whoever finds the fault says so here, once, in words
- * ("FILE:LINE: reason"); callers pass the number up and main() prints the sentence.  One thread.
+ * Functions of the trainer return 0 or -errno.  Whoever finds the fault says so here, once, in
+ * words ("FILE:LINE: reason"); callers pass the number up and main() prints the sentence.  One
+ * thread.
  */
 #ifndef TRAINER_FAIL_H
 #define TRAINER_FAIL_H
 
 #include <stdbool.h>
 
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK              __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 
 /* Keep the sentence (control bytes become '?', so it stays one line); returns -ERRNUM. */

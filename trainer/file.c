@@ -130,7 +130,8 @@ int file_batch_add(struct file_batch *b, const char *path, const char *bytes, si
 {
 	const char *slash = strrchr(path, '/');
 	int folder = slash != NULL ? (int)(slash + 1 - path) : 0;
-	char *temporary = text_format("%.*s.%s.%ld.tmp", folder, path, path + folder, (long)getpid());
+	char *temporary =
+		text_format("%.*s.%s.%ld.tmp", folder, path, path + folder, (long)getpid());
 
 	b->path[b->count] = mem_dup(path, strlen(path));
 	b->temporary[b->count++] = temporary;

@@ -66,21 +66,16 @@ static int copy_all(const char *from, const char *to)
 		SCOPED_FREE char *target = text_format("%s%s", to, e->fts_path + prefix);
 
 		switch (e->fts_info) {
-		case FTS_D:
-			rc = file_make_dirs(target);
-			break;
-		case FTS_DP:
-			break;
-		case FTS_F:
-			rc = copy_file(e->fts_path, target);
-			break;
+		case FTS_D: rc = file_make_dirs(target); break;
+		case FTS_DP: break;
+		case FTS_F: rc = copy_file(e->fts_path, target); break;
 		case FTS_DNR:
 		case FTS_ERR:
 		case FTS_NS:
-			rc = fail(e->fts_errno, "%s: cannot read: %s", e->fts_path, strerror(e->fts_errno));
+			rc = fail(e->fts_errno, "%s: cannot read: %s", e->fts_path,
+				  strerror(e->fts_errno));
 			break;
-		default:
-			rc = fail(EINVAL, "%s: neither a file nor a directory", e->fts_path);
+		default: rc = fail(EINVAL, "%s: neither a file nor a directory", e->fts_path);
 		}
 	}
 	return rc;

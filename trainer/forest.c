@@ -2,9 +2,9 @@
 /*
  * forest - many trees that vote (`forest`), and the one tree (`tree`), which is a forest of one.
  *
- * After L. Breiman, "Random Forests", Machine Learning 45, 2001: each tree sees a bootstrap sample, each split
- * a random choice of features; the trees' class shares are averaged.  A row's out-of-bag vote is that of the
- * trees that did not see it: the error of those votes needs no test set.
+ * After L. Breiman, "Random Forests", Machine Learning 45, 2001: each tree sees a bootstrap sample,
+ * each split a random choice of features; the trees' class shares are averaged.  A row's out-of-bag
+ * vote is that of the trees that did not see it: the error of those votes needs no test set.
  */
 #include <errno.h>
 #include <math.h>
@@ -61,8 +61,8 @@ static int limits_of(const struct dataset *d, const struct params *p, struct car
 	else if (features->form != PARAM_NONE)
 		tried = param_amount(p, PARAM_MAX_FEATURES, d->features.count);
 	if (tried > all)
-		return fail(EINVAL, "max_features is %s, and the data has %zu features", features->text,
-			    d->features.count);
+		return fail(EINVAL, "max_features is %s, and the data has %zu features",
+			    features->text, d->features.count);
 	ret->depth_max = param_whole(p, PARAM_MAX_DEPTH);
 	ret->split_min = (size_t)fmax(2, ceil(param_amount(p, PARAM_MIN_SAMPLES_SPLIT, d->rows)));
 	ret->leaf_min = (size_t)fmax(1, ceil(param_amount(p, PARAM_MIN_SAMPLES_LEAF, d->rows)));
@@ -82,11 +82,11 @@ static size_t best_class(const double *sum, size_t classes)
 }
 
 /*
- * After tree number COUNT: let it vote on the rows it did not see (all rows when none are left out) and log
- * how the votes so far do.  SUM keeps rows * classes votes.
+ * After tree number COUNT: let it vote on the rows it did not see (all rows when none are left out)
+ * and log how the votes so far do.  SUM keeps rows * classes votes.
  */
-static void watch(const struct dataset *d, const struct cart *tree, const uint32_t *weight, bool bagged,
-		  size_t count, double *sum, struct curves *curves)
+static void watch(const struct dataset *d, const struct cart *tree, const uint32_t *weight,
+		  bool bagged, size_t count, double *sum, struct curves *curves)
 {
 	size_t classes = d->classes.count, judged = 0, wrong = 0;
 
@@ -112,7 +112,8 @@ static void watch(const struct dataset *d, const struct cart *tree, const uint32
 		curve_add(curves, "train_accuracy", count, 1 - error);
 }
 
-static int forest_fit(const struct dataset *d, const struct params *p, struct curves *curves, void **ret)
+static int forest_fit(const struct dataset *d, const struct params *p, struct curves *curves,
+		      void **ret)
 {
 	struct cart_limits limits;
 	size_t trees = param_whole(p, PARAM_N_ESTIMATORS);
@@ -142,7 +143,8 @@ static int forest_fit(const struct dataset *d, const struct params *p, struct cu
 }
 
 /* The curve: accuracy on what it learned, by levels of splits. */
-static int tree_fit(const struct dataset *d, const struct params *p, struct curves *curves, void **ret)
+static int tree_fit(const struct dataset *d, const struct params *p, struct curves *curves,
+		    void **ret)
 {
 	struct cart_limits limits;
 	struct rng rng;

@@ -27,8 +27,8 @@ static double accuracy(const struct model *m, const struct dataset *d, size_t fe
 	return (double)hits / (double)d->rows;
 }
 
-static void permute(const struct model *m, const struct dataset *d, size_t feature, double *ret_mean,
-		    double *ret_deviation)
+static void permute(const struct model *m, const struct dataset *d, size_t feature,
+		    double *ret_mean, double *ret_deviation)
 {
 	SCOPED_FREE uint32_t *order = mem_zalloc(d->rows, sizeof(*order));
 	double lost[SHUFFLES], sum = 0, squares = 0;

@@ -2,8 +2,9 @@
 /*
  * knn - the nearest neighbours vote.
  *
- * Euclidean distance; of rows equally far the one learned first is nearer.  With weights=distance a vote counts
- * 1/distance, and where a neighbour is the very point, only such neighbours count (as in scikit-learn).
+ * Euclidean distance; of rows equally far the one learned first is nearer.  With weights=distance a
+ * vote counts 1/distance, and where a neighbour is the very point, only such neighbours count (as
+ * in scikit-learn).
  */
 #include <errno.h>
 #include <math.h>
@@ -25,7 +26,7 @@ struct knn {
 };
 
 struct neighbor {
-	double square;	/* of the distance */
+	double square; /* of the distance */
 	size_t row;
 };
 
@@ -87,7 +88,10 @@ static void vote(const struct knn *n, const struct neighbor *near, size_t count,
 		ret_proba[k] /= total;
 }
 
-/* The curve: each row judged by the 1 .. n_neighbors others nearest to it, on up to a thousand rows. */
+/*
+ * The curve: each row judged by the 1 .. n_neighbors others nearest to it, on up to a thousand
+ * rows.
+ */
 static void watch(const struct knn *n, struct curves *curves)
 {
 	size_t stride = (n->rows + KNN_WATCHED_MAX - 1) / KNN_WATCHED_MAX, watched = 0;
@@ -113,16 +117,21 @@ static void watch(const struct knn *n, struct curves *curves)
 		curve_add(curves, "loo_error", count, (double)wrong[count - 1] / (double)watched);
 }
 
-static int knn_fit(const struct dataset *d, const struct params *p, struct curves *curves, void **ret)
+static int knn_fit(const struct dataset *d, const struct params *p, struct curves *curves,
+		   void **ret)
 {
 	size_t neighbors = param_whole(p, PARAM_N_NEIGHBORS), features = d->features.count;
 
 	if (neighbors > d->rows)
-		return fail(EINVAL, "n_neighbors is %zu, and the data has %zu rows", neighbors, d->rows);
+		return fail(EINVAL, "n_neighbors is %zu, and the data has %zu rows", neighbors,
+			    d->rows);
 	struct knn *n = mem_zalloc(1, sizeof(*n));
 
-	*n = (struct knn){ .features = features, .classes = d->classes.count, .rows = d->rows,
-			   .neighbors = neighbors, .by_distance = param_whole(p, PARAM_WEIGHTS) == 1 };
+	*n = (struct knn){ .features = features,
+			   .classes = d->classes.count,
+			   .rows = d->rows,
+			   .neighbors = neighbors,
+			   .by_distance = param_whole(p, PARAM_WEIGHTS) == 1 };
 	n->x = mem_zalloc(d->rows * features, sizeof(*n->x));
 	n->y = mem_zalloc(d->rows, sizeof(*n->y));
 	memcpy(n->x, d->x, d->rows * features * sizeof(*n->x));
@@ -191,7 +200,7 @@ static int read_row(struct lines *in, struct knn *n, size_t row)
 			rc = lines_fail(in, "%g is no measure", *x);
 	}
 	if (rc == 0)
-		n->y[row] = (uint32_t)class;
+		n->y[row] = (uint32_t) class;
 	return rc;
 }
 

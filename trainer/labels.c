@@ -9,7 +9,8 @@
 
 bool labels_valid_name(const char *name)
 {
-	size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.:");
+	size_t len =
+		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.:");
 
 	return name[len] == '\0' && len > 0 && len < LABEL_SIZE && name[0] != '.';
 }

@@ -2,8 +2,8 @@
 /*
  * labels - a short ordered list of names: of the features, or of the classes.
  *
- * A label is also part of a metric's key (precision/setosa) and a word of the model's text, so it is
- * 1 to 64 of the characters A-Z a-z 0-9 _ - . : and does not begin with a dot.
+ * A label is also part of a metric's key (precision/setosa) and a word of the model's text, so it
+ * is 1 to 64 of the characters A-Z a-z 0-9 _ - . : and does not begin with a dot.
  */
 #ifndef TRAINER_LABELS_H
 #define TRAINER_LABELS_H

@@ -64,7 +64,8 @@ int lines_next(struct lines *l, const char *keyword, size_t count)
 	if (strcmp(l->word[0], keyword) != 0)
 		return lines_fail(l, "'%.40s' where '%s' should stand", l->word[0], keyword);
 	if (count != 0 && l->count != count)
-		return lines_fail(l, "%zu words after '%s', not %zu", l->count - 1, keyword, count - 1);
+		return lines_fail(l, "%zu words after '%s', not %zu", l->count - 1, keyword,
+				  count - 1);
 	return 0;
 }
 
@@ -73,7 +74,8 @@ int lines_whole(const struct lines *l, size_t i, size_t lo, size_t hi, size_t *r
 	int64_t value;
 
 	if (!number_parse_int(l->word[i], (int64_t)lo, (int64_t)hi, &value))
-		return lines_fail(l, "'%.40s' is not a whole number from %zu to %zu", l->word[i], lo, hi);
+		return lines_fail(l, "'%.40s' is not a whole number from %zu to %zu", l->word[i],
+				  lo, hi);
 	*ret = (size_t)value;
 	return 0;
 }

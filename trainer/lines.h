@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lines - a text read as lines of words, as a model file is.  What it cannot read it says with file and line.
+ * lines - a text read as lines of words, as a model file is.  What it cannot read it says with file
+ * and line.
  */
 #ifndef TRAINER_LINES_H
 #define TRAINER_LINES_H
@@ -13,9 +14,9 @@
 enum { LINES_WORDS_MAX = 80 };
 
 struct lines {
-	const char *name;	/* of the file */
-	char *at;		/* what is not read yet; words are cut in place */
-	size_t line;		/* of the words below, from 1 */
+	const char *name; /* of the file */
+	char *at;         /* what is not read yet; words are cut in place */
+	size_t line;      /* of the words below, from 1 */
 	size_t count;
 	const char *word[LINES_WORDS_MAX];
 };

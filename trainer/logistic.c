@@ -2,15 +2,17 @@
 /*
  * logistic - multinomial logistic regression (softmax) by mini-batch gradient descent.
  *
- * What is minimised is scikit-learn's objective over the rows: C * sum(log loss) + |w|^2 / 2, intercepts
- * free, here divided by C * rows.  The descent runs on standardised features, where it is well conditioned;
- * the penalty stays that of the weights as they apply to centimetres.  Each weight's step is scaled by its
- * share of the curvature (1/2 of the softmax, plus the penalty) and has momentum (B. Polyak, "Some methods of
- * speeding up the convergence of iteration methods", 1964).  The noise of the batches dies out because each
- * batch's slope is corrected by what the same batch said at the pass's start, where the slope of all rows is
- * known (R. Johnson, T. Zhang, "Accelerating Stochastic Gradient Descent using Predictive Variance Reduction",
- * 2013): so it settles in scikit-learn's optimum, not near it.
+ * What is minimised is scikit-learn's objective over the rows: C * sum(log loss) + |w|^2 / 2,
+ * intercepts free, here divided by C * rows.  The descent runs on standardised features, where it
+ * is well conditioned; the penalty stays that of the weights as they apply to centimetres.  Each
+ * weight's step is scaled by its share of the curvature (1/2 of the softmax, plus the penalty) and
+ * has momentum (B. Polyak, "Some methods of speeding up the convergence of iteration methods",
+ * 1964).  The noise of the batches dies out because each batch's slope is corrected by what the
+ * same batch said at the pass's start, where the slope of all rows is known (R. Johnson, T. Zhang,
+ * "Accelerating Stochastic Gradient Descent using Predictive Variance Reduction", 2013): so it
+ * settles in scikit-learn's optimum, not near it.
  */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -23,19 +25,19 @@
 /* Each class has features weights and then its intercept: a "line" of features + 1 numbers. */
 struct logistic {
 	size_t features, classes;
-	double *coef;	/* classes * (features + 1) */
+	double *coef; /* classes * (features + 1) */
 };
 
 struct descent {
 	const struct dataset *d;
-	size_t width;			/* features + 1 */
-	double *z;			/* rows * width: standardised, and a 1 */
+	size_t width; /* features + 1 */
+	double *z;    /* rows * width: standardised, and a 1 */
 	double mean[LABELS_MAX], deviation[LABELS_MAX];
-	double penalty[LABELS_MAX + 1];	/* of each weight of a line */
+	double penalty[LABELS_MAX + 1]; /* of each weight of a line */
 	/* classes * width each */
 	double *w, *velocity, *slope;
-	double *anchor, *anchor_slope;	/* w at the pass's start, and the slope of all rows there */
-	double *anchor_batch;		/* the slope of the batch at the anchor */
+	double *anchor, *anchor_slope; /* w at the pass's start, and the slope of all rows there */
+	double *anchor_batch;          /* the slope of the batch at the anchor */
 };
 
 enum { STATE_PARTS = 6 };
@@ -65,6 +67,7 @@ static double softmax(double *proba, size_t classes)
 {
 	double max = proba[0], sum = 0;
 
+	assert(classes > 0);
 	for (size_t k = 1; k < classes; k++)
 		max = fmax(max, proba[k]);
 	for (size_t k = 0; k < classes; k++) {
@@ -96,17 +99,22 @@ static void standardise(struct descent *s)
 		if (s->deviation[f] < 1e-12)
 			s->deviation[f] = 1;
 		for (size_t i = 0; i < d->rows; i++)
-			s->z[i * s->width + f] = (d->x[i * features + f] - s->mean[f]) / s->deviation[f];
+			s->z[i * s->width + f] =
+				(d->x[i * features + f] - s->mean[f]) / s->deviation[f];
 	}
 	for (size_t i = 0; i < d->rows; i++)
 		s->z[i * s->width + features] = 1;
 }
 
-/* Of two classes scikit-learn fits one line, the difference of ours: the same solution at twice the penalty. */
+/*
+ * Of two classes scikit-learn fits one line, the difference of ours: the same solution at twice the
+ * penalty.
+ */
 static void set_penalty(struct descent *s, double inverse_strength)
 {
 	size_t features = s->d->features.count;
-	double of_all = (s->d->classes.count == 2 ? 2 : 1) / (inverse_strength * (double)s->d->rows);
+	double of_all =
+		(s->d->classes.count == 2 ? 2 : 1) / (inverse_strength * (double)s->d->rows);
 
 	for (size_t f = 0; f < features; f++)
 		s->penalty[f] = of_all / (s->deviation[f] * s->deviation[f]);
@@ -142,13 +150,15 @@ static void slope(const struct descent *s, const double *w, const uint32_t *rows
 	}
 }
 
-static void step(struct descent *s, const uint32_t *rows, size_t count, double rate, double momentum)
+static void step(struct descent *s, const uint32_t *rows, size_t count, double rate,
+		 double momentum)
 {
 	slope(s, s->w, rows, count, s->slope);
 	slope(s, s->anchor, rows, count, s->anchor_batch);
 	for (size_t j = 0; j < s->d->classes.count * s->width; j++) {
 		double penalty = s->penalty[j % s->width];
-		double all = s->slope[j] - s->anchor_batch[j] + s->anchor_slope[j] + penalty * s->w[j];
+		double all =
+			s->slope[j] - s->anchor_batch[j] + s->anchor_slope[j] + penalty * s->w[j];
 
 		s->velocity[j] = momentum * s->velocity[j] - rate / (0.5 + penalty) * all;
 		s->w[j] += s->velocity[j];
@@ -169,7 +179,8 @@ static bool watch(const struct descent *s, size_t epoch, struct curves *curves)
 		double own = proba[class];
 
 		for (size_t k = 0; k < classes; k++)
-			best = best && (k == class || proba[k] < own || (proba[k] <= own && k > class));
+			best = best &&
+			       (k == class || proba[k] < own || (proba[k] <= own && k > class));
 		right += best;
 		loss += softmax(proba, classes) - own;
 	}
@@ -204,8 +215,10 @@ static int descend(struct descent *s, const struct params *p, struct curves *cur
 			step(s, order + i, count, rate, momentum);
 		}
 		if (!watch(s, epoch, curves))
-			return fail(EDOM, "the descent diverges in pass %zu: learning_rate %g is too large",
-				    epoch, rate);
+			return fail(
+				EDOM,
+				"the descent diverges in pass %zu: learning_rate %g is too large",
+				epoch, rate);
 	}
 	return 0;
 }
@@ -229,14 +242,21 @@ static struct logistic *unstandardise(const struct descent *s)
 	return l;
 }
 
-static int logistic_fit(const struct dataset *d, const struct params *p, struct curves *curves, void **ret)
+static int logistic_fit(const struct dataset *d, const struct params *p, struct curves *curves,
+			void **ret)
 {
 	size_t width = d->features.count + 1, weights = d->classes.count * width;
 	SCOPED_FREE double *z = mem_zalloc(d->rows * width, sizeof(*z));
 	SCOPED_FREE double *state = mem_zalloc(STATE_PARTS * weights, sizeof(*state));
-	struct descent s = { .d = d, .width = width, .z = z, .w = state, .velocity = state + weights,
-			     .slope = state + 2 * weights, .anchor = state + 3 * weights,
-			     .anchor_slope = state + 4 * weights, .anchor_batch = state + 5 * weights };
+	struct descent s = { .d = d,
+			     .width = width,
+			     .z = z,
+			     .w = state,
+			     .velocity = state + weights,
+			     .slope = state + 2 * weights,
+			     .anchor = state + 3 * weights,
+			     .anchor_slope = state + 4 * weights,
+			     .anchor_batch = state + 5 * weights };
 
 	standardise(&s);
 	set_penalty(&s, param_real(p, PARAM_C));

@@ -18,9 +18,8 @@
 
 enum { EXIT_DONE = 0, EXIT_NOT_DONE = 1, EXIT_USAGE = 2 };
 
-static const struct command *const commands[] = {
-	&cmd_prepare, &cmd_train, &cmd_evaluate, &cmd_predict, &cmd_deploy
-};
+static const struct command *const commands[] = { &cmd_prepare, &cmd_train, &cmd_evaluate,
+						  &cmd_predict, &cmd_deploy };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
@@ -104,7 +103,8 @@ int main(int argc, char **argv)
 	const struct command *c = find_command(verb);
 
 	if (c == NULL) {
-		(void)fail_usage(argc > 1 ? "unknown command '%.80s'" : "a command is missing%s", verb);
+		(void)fail_usage(argc > 1 ? "unknown command '%.80s'" : "a command is missing%s",
+				 verb);
 		fprintf(stderr, "iris: %s\niris: try 'iris --help'\n", fail_text());
 		return EXIT_USAGE;
 	}

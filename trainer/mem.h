@@ -2,8 +2,9 @@
 /*
  * mem - memory that is there or ends the program.
  *
- * A trainer that runs out of memory has nothing to go on with: these never return NULL; they run the
- * hook, print one line and exit 1.  Sizes that come from files are bounded before they get here.
+ * A trainer that runs out of memory has nothing to go on with: these never return NULL; they run
+ * the hook, print one line and exit 1.  Sizes that come from files are bounded before they get
+ * here.
  */
 #ifndef TRAINER_MEM_H
 #define TRAINER_MEM_H
@@ -13,7 +14,10 @@
 /* COUNT things of SIZE bytes, zeroed.  The caller frees them. */
 void *mem_zalloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 
-/* OLD (may be NULL) made to hold NEED things of SIZE bytes, at least doubling *CAP; new ones are zero. */
+/*
+ * OLD (may be NULL) made to hold NEED things of SIZE bytes, at least doubling *CAP; new ones are
+ * zero.
+ */
 void *mem_grow(void *old, size_t *cap, size_t need, size_t size) __attribute__((returns_nonnull));
 
 /* A copy of LEN bytes and a NUL.  The caller frees it. */

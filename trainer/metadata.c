@@ -58,21 +58,12 @@ static void add_params(cJSON *to, const struct params *p)
 		const char *key = param_key((enum param_id)i);
 
 		switch (v->form) {
-		case PARAM_ABSENT:
-			break;
-		case PARAM_NONE:
-			cJSON_AddNullToObject(list, key);
-			break;
-		case PARAM_TRUTH:
-			cJSON_AddBoolToObject(list, key, v->whole != 0);
-			break;
+		case PARAM_ABSENT: break;
+		case PARAM_NONE: cJSON_AddNullToObject(list, key); break;
+		case PARAM_TRUTH: cJSON_AddBoolToObject(list, key, v->whole != 0); break;
 		case PARAM_WHOLE:
-		case PARAM_REAL:
-			cJSON_AddRawToObject(list, key, v->text);
-			break;
-		case PARAM_WORD:
-			cJSON_AddStringToObject(list, key, v->text);
-			break;
+		case PARAM_REAL: cJSON_AddRawToObject(list, key, v->text); break;
+		case PARAM_WORD: cJSON_AddStringToObject(list, key, v->text); break;
 		}
 	}
 }
@@ -121,8 +112,8 @@ static void add_time(cJSON *to, const char *key, struct timespec when)
 	cJSON_AddStringToObject(to, key, text);
 }
 
-void metadata_write(const struct model *m, const struct params *p, const struct metadata_training *t,
-		    struct text *out)
+void metadata_write(const struct model *m, const struct params *p,
+		    const struct metadata_training *t, struct text *out)
 {
 	SCOPED_JSON cJSON *json = cJSON_CreateObject();
 
@@ -156,6 +147,7 @@ int metadata_check(const char *dir, const struct model *m)
 	if (!cJSON_IsObject(json))
 		return fail(EBADMSG, "%s:1: not a JSON object", path);
 	if (!cJSON_IsString(algorithm) || strcmp(algorithm->valuestring, m->algorithm->name) != 0)
-		return fail(EBADMSG, "%s:1: not about the %s model beside it", path, m->algorithm->name);
+		return fail(EBADMSG, "%s:1: not about the %s model beside it", path,
+			    m->algorithm->name);
 	return 0;
 }

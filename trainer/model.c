@@ -12,9 +12,11 @@
 
 enum { MODEL_BYTES_MAX = 256 * 1024 * 1024 };
 
-int model_fit(const struct dataset *d, const struct params *p, struct curves *curves, struct model *ret)
+int model_fit(const struct dataset *d, const struct params *p, struct curves *curves,
+	      struct model *ret)
 {
-	*ret = (struct model){ .algorithm = algorithm_get(p->algorithm), .features = d->features,
+	*ret = (struct model){ .algorithm = algorithm_get(p->algorithm),
+			       .features = d->features,
 			       .classes = d->classes };
 	return ret->algorithm->fit(d, p, curves, &ret->fitted);
 }
@@ -42,7 +44,8 @@ static int read_labels(struct lines *in, const char *keyword, size_t least, stru
 
 	for (size_t i = 1; rc == 0 && i < in->count; i++) {
 		if (!labels_add(ret, in->word[i]))
-			rc = lines_fail(in, "'%.40s' cannot be one of the %s", in->word[i], keyword);
+			rc = lines_fail(in, "'%.40s' cannot be one of the %s", in->word[i],
+					keyword);
 	}
 	if (rc == 0 && ret->count < least)
 		rc = lines_fail(in, "%zu %s, which is too few", ret->count, keyword);
@@ -54,7 +57,8 @@ static int read_lines(struct lines *in, struct model *m)
 	int rc = lines_next(in, "iris-model", 2);
 
 	if (rc == 0 && strcmp(in->word[1], "1") != 0)
-		rc = lines_fail(in, "a model of format %.40s; this program reads format 1", in->word[1]);
+		rc = lines_fail(in, "a model of format %.40s; this program reads format 1",
+				in->word[1]);
 	if (rc == 0)
 		rc = lines_next(in, "algorithm", 2);
 	if (rc < 0)

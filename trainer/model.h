@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * model - something learned, with the names of what goes in and comes out.  Its text form: MODEL.md.
+ * model - something learned, with the names of what goes in and comes out.  Its text form:
+ * MODEL.md.
  */
 #ifndef TRAINER_MODEL_H
 #define TRAINER_MODEL_H
@@ -9,7 +10,7 @@
 #include "trainer/dataset.h"
 #include "trainer/labels.h"
 
-#define MODEL_FILE "model.txt"
+#define MODEL_FILE   "model.txt"
 #define MODEL_FORMAT "iris-model 1"
 
 struct model {
@@ -29,7 +30,10 @@ void model_write(const struct model *m, struct text *out);
 /* DIR/model.txt; fails with file and line for anything that model_write() cannot have written. */
 MUST_CHECK int model_read(const char *dir, struct model *ret);
 
-/* The likeliest class (of equals the first) of the measures X; RET_PROBA as many as there are classes. */
+/*
+ * The likeliest class (of equals the first) of the measures X; RET_PROBA as many as there are
+ * classes.
+ */
 size_t model_predict(const struct model *m, const double *x, double *ret_proba);
 
 void model_release(struct model *m);

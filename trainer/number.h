@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { NUMBER_SIZE = 32 };	/* bytes that number_format() needs */
+enum { NUMBER_SIZE = 32 }; /* bytes that number_format() needs */
 
 /* A finite decimal number and nothing else: no blanks, no hexadecimal, no nan, no overflow. */
 bool number_parse(const char *text, double *ret);

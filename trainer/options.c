@@ -21,18 +21,21 @@ void options_print_usage(const struct command *c)
 
 static void print_params(void)
 {
-	printf("\nParameters, scikit-learn's (--n-estimators and --n_estimators are one), and their defaults:\n"
-	       "  --%-18s forest, tree, logistic or knn (forest)\n", "algorithm");
+	printf("\nParameters, scikit-learn's, and their defaults (--n-estimators is the same):\n"
+	       "  --%-18s forest, tree, logistic or knn (forest)\n",
+	       "algorithm");
 	for (size_t id = 0; id < PARAM_COUNT; id++) {
 		const char *separator = "(";
 
-		printf("  --%-18s %s ", param_key((enum param_id)id), param_help((enum param_id)id));
+		printf("  --%-18s %s ", param_key((enum param_id)id),
+		       param_help((enum param_id)id));
 		for (size_t a = 0; a < ALGORITHM_COUNT; a++) {
 			const char *text = param_default((enum algorithm_id)a, (enum param_id)id);
 
 			if (text == NULL)
 				continue;
-			printf("%s%s %s", separator, param_algorithm_name((enum algorithm_id)a), text);
+			printf("%s%s %s", separator, param_algorithm_name((enum algorithm_id)a),
+			       text);
 			separator = ", ";
 		}
 		printf(")\n");
@@ -108,7 +111,8 @@ static int finish(const struct command *c, struct arguments *ret)
 {
 	for (size_t i = 0; c->options[i].name != NULL; i++) {
 		if (ret->value[i] == NULL && c->options[i].required)
-			return fail_usage("%s %s is missing", c->options[i].name, c->options[i].value);
+			return fail_usage("%s %s is missing", c->options[i].name,
+					  c->options[i].value);
 		if (ret->value[i] == NULL)
 			ret->value[i] = c->options[i].fallback;
 	}

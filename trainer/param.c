@@ -24,9 +24,9 @@ struct param_row {
 	const char *defaults[ALGORITHM_COUNT];
 	const char *words[WORDS_MAX];
 	bool none, truth;
-	bool whole;	/* whole_lo .. whole_hi */
+	bool whole; /* whole_lo .. whole_hi */
 	int64_t whole_lo, whole_hi;
-	bool real;	/* above real_above (or equal, if real_from), up to real_to (below it, if real_open) */
+	bool real; /* above real_above (equal too: real_from), up to real_to (below: real_open) */
 	double real_above, real_to;
 	bool real_from, real_open;
 };
@@ -38,6 +38,8 @@ static const char *const algorithm_names[ALGORITHM_COUNT] = {
 	[ALGORITHM_KNN] = "knn",
 };
 
+/* One row is one thing to read. */
+/* clang-format off */
 #define FOREST [ALGORITHM_FOREST]
 #define TREE [ALGORITHM_TREE]
 #define LOGISTIC [ALGORITHM_LOGISTIC]
@@ -55,7 +57,8 @@ static const struct param_row rows[PARAM_COUNT] = {
 	[PARAM_MIN_SAMPLES_LEAF] = { "min_samples_leaf", "rows that a leaf needs, or their fraction",
 		{ FOREST = "1", TREE = "1" }, .whole = true, .whole_lo = 1, .whole_hi = 1000000,
 		.real = true, .real_above = 0, .real_to = 1, .real_open = true },
-	[PARAM_MAX_FEATURES] = { "max_features", "features tried for a split: sqrt, log2, a number, a fraction or None",
+	[PARAM_MAX_FEATURES] = { "max_features",
+		"features tried for a split: sqrt, log2, a number, a fraction or None",
 		{ FOREST = "sqrt", TREE = "None" }, { "sqrt", "log2" }, .none = true,
 		.whole = true, .whole_lo = 1, .whole_hi = LLONG_MAX,
 		.real = true, .real_above = 0, .real_to = 1 },
@@ -80,6 +83,7 @@ static const struct param_row rows[PARAM_COUNT] = {
 		{ FOREST = "42", TREE = "42", LOGISTIC = "42", KNN = "42" },
 		.whole = true, .whole_lo = 0, .whole_hi = UINT32_MAX },
 };
+/* clang-format on */
 
 bool param_known(const char *key)
 {
@@ -202,7 +206,7 @@ static bool parse_value(const struct param_row *row, const char *text, struct pa
 static const char *describe(const struct param_row *row, char *buf, size_t size)
 {
 	int len = 0;
-	const char *or = "";
+	const char * or = "";
 
 	if (row->truth)
 		return "True or False";
@@ -212,14 +216,15 @@ static const char *describe(const struct param_row *row, char *buf, size_t size)
 		len += snprintf(buf + len, size - (size_t)len, "%sa whole number from %lld", or,
 				(long long)row->whole_lo);
 	else if (row->whole)
-		len += snprintf(buf + len, size - (size_t)len, "%sa whole number from %lld to %lld", or,
-				(long long)row->whole_lo, (long long)row->whole_hi);
+		len += snprintf(buf + len, size - (size_t)len, "%sa whole number from %lld to %lld",
+				or, (long long)row->whole_lo, (long long)row->whole_hi);
 	if (row->whole)
 		or = " or ";
 	if (row->real)
 		len += snprintf(buf + len, size - (size_t)len, "%sa %s %s %g %s %g", or,
-				row->whole ? "fraction" : "number", row->real_from ? "from" : "above",
-				row->real_above, row->real_open ? "and below" : "up to", row->real_to);
+				row->whole ? "fraction" : "number",
+				row->real_from ? "from" : "above", row->real_above,
+				row->real_open ? "and below" : "up to", row->real_to);
 	if (row->none)
 		(void)snprintf(buf + len, size - (size_t)len, " or None");
 	return buf;
@@ -239,11 +244,12 @@ static int settle_algorithm(struct params *p)
 		while (a < ALGORITHM_COUNT && strcmp(algorithm_names[a], said->text) != 0)
 			a++;
 		if (a == ALGORITHM_COUNT)
-			return fail(EINVAL, "%s: algorithm is '%.60s', not forest, tree, logistic or knn",
+			return fail(EINVAL,
+				    "%s: algorithm is '%.60s', not forest, tree, logistic or knn",
 				    said->where, said->text);
 		if (first != NULL && a != (size_t)p->algorithm)
-			return fail(EINVAL, "%s: algorithm is %s, but %s says %s", said->where, said->text,
-				    first->where, first->text);
+			return fail(EINVAL, "%s: algorithm is %s, but %s says %s", said->where,
+				    said->text, first->where, first->text);
 		p->algorithm = (enum algorithm_id)a;
 		p->algorithm_logged = p->algorithm_logged || said->logged;
 		first = said;
@@ -265,8 +271,8 @@ static int settle_one(struct params *p, const struct param_said *said, enum para
 		return fail(EINVAL, "%s: %s is '%.60s', not %s", said->where, said->key, said->text,
 			    describe(row, buf, sizeof(buf)));
 	if (held->form != PARAM_ABSENT && strcmp(held->text, value.text) != 0)
-		return fail(EINVAL, "%s: %s is %s, but %s says %s", said->where, said->key, value.text,
-			    (*ret_first)->where, held->text);
+		return fail(EINVAL, "%s: %s is %s, but %s says %s", said->where, said->key,
+			    value.text, (*ret_first)->where, held->text);
 	value.logged = said->logged || held->logged;
 	*held = value;
 	*ret_first = said;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * param - the hyperparameters: scikit-learn's names and meaning, ranges, and which algorithm has which.
+ * param - the hyperparameters: scikit-learn's names and meaning, ranges, and which algorithm has
+ * which.
  *
- * Values come from several places (the run's params/, a file, the command line) in any order.  First all
- * are collected as text with where each was said, then param_settle() decides the algorithm, refuses what
- * is unknown, out of range or said twice differently, and fills in the defaults.
+ * Values come from several places (the run's params/, a file, the command line) in any order.
+ * First all are collected as text with where each was said, then param_settle() decides the
+ * algorithm, refuses what is unknown, out of range or said twice differently, and fills in the
+ * defaults.
  */
 #ifndef TRAINER_PARAM_H
 #define TRAINER_PARAM_H
@@ -15,7 +17,13 @@
 
 #include "trainer/fail.h"
 
-enum algorithm_id { ALGORITHM_FOREST, ALGORITHM_TREE, ALGORITHM_LOGISTIC, ALGORITHM_KNN, ALGORITHM_COUNT };
+enum algorithm_id {
+	ALGORITHM_FOREST,
+	ALGORITHM_TREE,
+	ALGORITHM_LOGISTIC,
+	ALGORITHM_KNN,
+	ALGORITHM_COUNT
+};
 
 enum param_id {
 	PARAM_N_ESTIMATORS,
@@ -41,21 +49,21 @@ enum param_form { PARAM_ABSENT, PARAM_NONE, PARAM_WHOLE, PARAM_REAL, PARAM_TRUTH
 
 struct param_value {
 	enum param_form form;
-	int64_t whole;		/* WHOLE; TRUTH 0 or 1; WORD: which of the words */
-	double real;		/* REAL */
-	char text[PARAM_TEXT_MAX + 1];	/* as it is logged */
-	bool logged;		/* came from the run, stands there already */
+	int64_t whole;                 /* WHOLE; TRUTH 0 or 1; WORD: which of the words */
+	double real;                   /* REAL */
+	char text[PARAM_TEXT_MAX + 1]; /* as it is logged */
+	bool logged;                   /* came from the run, stands there already */
 };
 
 struct param_said {
-	char *key, *text, *where;	/* WHERE: "params.yaml:3", "--max-depth" */
+	char *key, *text, *where; /* WHERE: "params.yaml:3", "--max-depth" */
 	bool logged;
 };
 
 struct params {
 	enum algorithm_id algorithm;
 	bool algorithm_logged;
-	struct param_value value[PARAM_COUNT];	/* ABSENT where the algorithm has no such */
+	struct param_value value[PARAM_COUNT]; /* ABSENT where the algorithm has no such */
 	size_t said_count;
 	struct param_said said[PARAM_SAID_MAX];
 };

@@ -2,8 +2,8 @@
 /*
  * param_file - see param_file.h.
  *
- * JSON's values are a subset of YAML's, so both are walked by libyaml, whose events know their lines and
- * keep 1 and 1.0 apart; a .json file is first held to JSON's own grammar.
+ * JSON's values are a subset of YAML's, so both are walked by libyaml, whose events know their
+ * lines and keep 1 and 1.0 apart; a .json file is first held to JSON's own grammar.
  */
 #include "trainer/param_file.h"
 
@@ -57,7 +57,8 @@ static int check_json(const char *path, const char *bytes, size_t len)
 	return 0;
 }
 
-static int say_pair(const struct walk *w, const yaml_node_t *key_node, const yaml_node_t *value_node)
+static int say_pair(const struct walk *w, const yaml_node_t *key_node,
+		    const yaml_node_t *value_node)
 {
 	const char *key = scalar_of(key_node), *value = scalar_of(value_node);
 	SCOPED_FREE char *where = text_format("%s:%zu", w->path, line_of(key_node));
@@ -130,7 +131,8 @@ static int parse(const char *path, const char *bytes, size_t len, struct params 
 	yaml_document_delete(&document);
 	if (rc == 0 && yaml_parser_load(&parser, &second)) {
 		if (yaml_document_get_root_node(&second) != NULL)
-			rc = fail(EINVAL, "%s:%zu: a second document", path, second.start_mark.line + 1);
+			rc = fail(EINVAL, "%s:%zu: a second document", path,
+				  second.start_mark.line + 1);
 		yaml_document_delete(&second);
 	} else if (rc == 0) {
 		rc = fail(EINVAL, "%s:%zu: not YAML: %s", path, parser.problem_mark.line + 1,

@@ -68,13 +68,14 @@ static int check_row(const struct model *m, const struct csv *c, size_t row, con
 	const char *was = csv_field(c, row, (size_t)prediction);
 
 	if (strcmp(class, was) != 0)
-		return fail(EBADMSG, "%s:%zu: the run's own model said '%.60s', this one says %s", c->name,
-			    c->line[row], was, class);
+		return fail(EBADMSG, "%s:%zu: the run's own model said '%.60s', this one says %s",
+			    c->name, c->line[row], was, class);
 	for (size_t k = 0; k < m->classes.count; k++) {
 		const char *text = csv_field(c, row, (size_t)column[k]);
 
 		if (!number_parse(text, &told) || memcmp(&told, &proba[k], sizeof(told)) != 0)
-			return fail(EBADMSG, "%s:%zu: the run's own model gave %s '%.40s', this one %.17g",
+			return fail(EBADMSG,
+				    "%s:%zu: the run's own model gave %s '%.40s', this one %.17g",
 				    c->name, c->line[row], m->classes.name[k], text, proba[k]);
 	}
 	return 0;

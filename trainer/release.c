@@ -27,7 +27,8 @@ static int64_t version_number(const char *name, const char *text)
 
 	if (strncmp(text, name, len) == 0 && text[len] == '@')
 		text += len + 1;
-	if (text[0] != 'v' || text[1] == '0' || !number_parse_int(text + 1, 1, INT64_MAX / 2, &number))
+	if (text[0] != 'v' || text[1] == '0' ||
+	    !number_parse_int(text + 1, 1, INT64_MAX / 2, &number))
 		return 0;
 	return number;
 }
@@ -70,7 +71,8 @@ static int copy_version(const char *models, const char *name, const char *head,
 	int rc = folder_mirror(head, aside);
 
 	for (int64_t number = newest + 1; rc == 0; number++) {
-		SCOPED_FREE char *path = text_format("%s/%s@v%lld", models, name, (long long)number);
+		SCOPED_FREE char *path =
+			text_format("%s/%s@v%lld", models, name, (long long)number);
 
 		set_version(name, number, ret_version);
 		if (access(path, F_OK) != 0 && rename(aside, path) == 0)
@@ -116,7 +118,8 @@ int release_cut(const char *models, const char *name, const char *from, const ch
 int release_point(const char *models, const char *name, const char *word, const char *version)
 {
 	SCOPED_FREE char *alias = text_format("%s/%s@%s", models, name, word);
-	SCOPED_FREE char *temporary = text_format("%s/%s-%s-%ld", models, name, word, (long)getpid());
+	SCOPED_FREE char *temporary =
+		text_format("%s/%s-%s-%ld", models, name, word, (long)getpid());
 	int rc = 0;
 
 	(void)unlink(temporary);

@@ -26,7 +26,7 @@ uint32_t rng_next(struct rng *r)
 
 uint32_t rng_below(struct rng *r, uint32_t bound)
 {
-	uint32_t surplus = (UINT32_MAX - bound + 1) % bound;	/* 2^32 mod bound */
+	uint32_t surplus = (UINT32_MAX - bound + 1) % bound; /* 2^32 mod bound */
 
 	for (;;) {
 		uint32_t x = rng_next(r);

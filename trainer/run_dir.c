@@ -61,7 +61,10 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* What lies in DIR directly and is no dotfile, in byte order; the caller frees the names and the list. */
+/*
+ * What lies in DIR directly and is no dotfile, in byte order; the caller frees the names and the
+ * list.
+ */
 static size_t list(const char *dir, char ***ret)
 {
 	DIR *d = opendir(dir);
@@ -128,8 +131,8 @@ static int log_param(const char *run, const char *key, const char *value, bool w
 		if (rc < 0)
 			return rc;
 		if (strcmp(old, value) != 0)
-			return fail(EPERM, "%s:1: cannot write: %s: it is %.60s already, not %s", path,
-				    strerror(EPERM), old, value);
+			return fail(EPERM, "%s:1: cannot write: %s: it is %.60s already, not %s",
+				    path, strerror(EPERM), old, value);
 		return 0;
 	}
 	return write ? write_value(path, value) : 0;
@@ -141,12 +144,14 @@ int run_dir_log_params(const char *run, const struct params *p)
 
 	for (int write = 0; rc == 0 && write < 2; write++) {
 		if (!p->algorithm_logged)
-			rc = log_param(run, "algorithm", param_algorithm_name(p->algorithm), write != 0);
+			rc = log_param(run, "algorithm", param_algorithm_name(p->algorithm),
+				       write != 0);
 		for (size_t i = 0; rc == 0 && i < PARAM_COUNT; i++) {
 			const struct param_value *v = &p->value[i];
 
 			if (v->form != PARAM_ABSENT && !v->logged)
-				rc = log_param(run, param_key((enum param_id)i), v->text, write != 0);
+				rc = log_param(run, param_key((enum param_id)i), v->text,
+					       write != 0);
 		}
 	}
 	return rc;

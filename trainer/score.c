@@ -48,11 +48,12 @@ static struct class_score judge_class(const struct score *s, size_t class)
 		is += (double)s->confusion[class * s->classes + k];
 		said += (double)s->confusion[k * s->classes + class];
 	}
-	return (struct class_score){ share(hit, said), share(hit, is), share(2 * hit, said + is), is };
+	return (struct class_score){ share(hit, said), share(hit, is), share(2 * hit, said + is),
+				     is };
 }
 
-static void add_kind(struct score *s, const struct labels *classes, const struct class_score *judged,
-		     size_t kind)
+static void add_kind(struct score *s, const struct labels *classes,
+		     const struct class_score *judged, size_t kind)
 {
 	double macro = 0, weighted = 0;
 

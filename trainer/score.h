@@ -2,8 +2,9 @@
 /*
  * score - how well a model does on rows whose class is known.
  *
- * Metrics have scikit-learn's meaning: precision, recall and f1 of a class that nothing speaks of are 0, macro
- * is the plain mean over the classes, weighted that by their rows; log_loss clips probabilities at 2^-52.
+ * Metrics have scikit-learn's meaning: precision, recall and f1 of a class that nothing speaks of
+ * are 0, macro is the plain mean over the classes, weighted that by their rows; log_loss clips
+ * probabilities at 2^-52.
  */
 #ifndef TRAINER_SCORE_H
 #define TRAINER_SCORE_H
@@ -15,15 +16,15 @@
 enum { SCORE_METRICS_MAX = 2 + 3 * (LABELS_MAX + 2), SCORE_KEY_SIZE = 96 };
 
 struct score_metric {
-	char key[SCORE_KEY_SIZE];	/* accuracy, log_loss, precision/CLASS, recall/macro … */
+	char key[SCORE_KEY_SIZE]; /* accuracy, log_loss, precision/CLASS, recall/macro … */
 	double value;
 };
 
 struct score {
 	size_t rows, classes;
-	uint32_t *predicted;		/* a class each row */
-	double *proba;			/* rows * classes */
-	uint64_t *confusion;		/* classes * classes: [true * classes + predicted] */
+	uint32_t *predicted; /* a class each row */
+	double *proba;       /* rows * classes */
+	uint64_t *confusion; /* classes * classes: [true * classes + predicted] */
 	size_t count;
 	struct score_metric metric[SCORE_METRICS_MAX];
 };

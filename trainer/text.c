@@ -71,20 +71,11 @@ void text_add_xml(struct text *t, const char *plain)
 {
 	for (const char *p = plain; *p != '\0'; p++) {
 		switch (*p) {
-		case '&':
-			text_addf(t, "&amp;");
-			break;
-		case '<':
-			text_addf(t, "&lt;");
-			break;
-		case '>':
-			text_addf(t, "&gt;");
-			break;
-		case '"':
-			text_addf(t, "&quot;");
-			break;
-		default:
-			text_add(t, p, 1);
+		case '&': text_addf(t, "&amp;"); break;
+		case '<': text_addf(t, "&lt;"); break;
+		case '>': text_addf(t, "&gt;"); break;
+		case '"': text_addf(t, "&quot;"); break;
+		default: text_add(t, p, 1);
 		}
 	}
 }

@@ -10,7 +10,7 @@
 #include "trainer/fail.h"
 
 struct text {
-	char *bytes;	/* NUL-terminated once anything was added */
+	char *bytes; /* NUL-terminated once anything was added */
 	size_t len;
 	size_t cap;
 };

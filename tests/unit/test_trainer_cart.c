@@ -74,7 +74,8 @@ static void test_weights_and_limits(void **state)
 	assert_float_equal(c.weight[0], 4, 0);
 	cart_release(&c);
 	for (size_t i = 0; i < 3; i++) {
-		c = grow(all, (const struct cart_limits *[]){ &no_depth, &big_leaf, &big_split }[i]);
+		c = grow(all,
+			 (const struct cart_limits *[]){ &no_depth, &big_leaf, &big_split }[i]);
 		assert_int_equal(c.count, 1);
 		cart_release(&c);
 	}
@@ -106,18 +107,27 @@ static void test_text_round_trip(void **state)
 static void test_refuses_what_is_no_tree(void **state)
 {
 	static const char *const bad[] = {
-		"tree 0 nodes 1\nsplit 0 1 0 0\n",				/* its own child */
-		"tree 0 nodes 3\nsplit 0 1 1 1\nleaf 1 0\nleaf 1 0\n",		/* one child twice */
-		"tree 0 nodes 3\nsplit 0 1 1 2\nsplit 0 1 0 2\nleaf 1 0\n",	/* a cycle */
-		"tree 0 nodes 3\nsplit 0 1 1 3\nleaf 1 0\nleaf 1 0\n",		/* no such child */
-		"tree 0 nodes 2\nleaf 1 0\nleaf 1 0\n",				/* nobody's child */
-		"tree 0 nodes 3\nsplit 2 1 1 2\nleaf 1 0\nleaf 1 0\n",		/* no such feature */
+		"tree 0 nodes 1\nsplit 0 1 0 0\n",                          /* its own child */
+		"tree 0 nodes 3\nsplit 0 1 1 1\nleaf 1 0\nleaf 1 0\n",      /* one child twice */
+		"tree 0 nodes 3\nsplit 0 1 1 2\nsplit 0 1 0 2\nleaf 1 0\n", /* a cycle */
+		"tree 0 nodes 3\nsplit 0 1 1 3\nleaf 1 0\nleaf 1 0\n",      /* no such child */
+		"tree 0 nodes 2\nleaf 1 0\nleaf 1 0\n",                     /* nobody's child */
+		"tree 0 nodes 3\nsplit 2 1 1 2\nleaf 1 0\nleaf 1 0\n",      /* no such feature */
 		"tree 0 nodes 3\nsplit 0 nan 1 2\nleaf 1 0\nleaf 1 0\n",
-		"tree 0 nodes 1\nleaf 0 0\n", "tree 0 nodes 1\nleaf -1 3\n", "tree 0 nodes 1\nleaf 1\n",
-		"tree 0 nodes 1\nleaf 1 inf\n", "tree 0 nodes 1\nleaf 1 1e300\n", "tree 0 nodes 0\n",
-		"tree 1 nodes 1\nleaf 1 0\n", "tree 0 nodes 99999999999\nleaf 1 0\n", "tree 0 nodes 1\n",
-		"tree 0 nodes 1\nleaf 1 0", "tree 0 nodes 1\nleaf  1 0\n", "tree 0 knots 1\nleaf 1 0\n",
-		"tree 0 nodes 3\nsplit 0 1 1\nleaf 1 0\nleaf 1 0\n", "",
+		"tree 0 nodes 1\nleaf 0 0\n",
+		"tree 0 nodes 1\nleaf -1 3\n",
+		"tree 0 nodes 1\nleaf 1\n",
+		"tree 0 nodes 1\nleaf 1 inf\n",
+		"tree 0 nodes 1\nleaf 1 1e300\n",
+		"tree 0 nodes 0\n",
+		"tree 1 nodes 1\nleaf 1 0\n",
+		"tree 0 nodes 99999999999\nleaf 1 0\n",
+		"tree 0 nodes 1\n",
+		"tree 0 nodes 1\nleaf 1 0",
+		"tree 0 nodes 1\nleaf  1 0\n",
+		"tree 0 knots 1\nleaf 1 0\n",
+		"tree 0 nodes 3\nsplit 0 1 1\nleaf 1 0\nleaf 1 0\n",
+		"",
 	};
 
 	(void)state;
