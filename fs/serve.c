@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "fs/background.h"
-#include "fs/watch.h"
 #include "fs/fs.h"
 #include "fs/handle_internal.h"
 #include "fs/loop.h"
@@ -27,9 +26,12 @@
 #include "fs/procs.h"
 #include "fs/refusal.h"
 #include "fs/serve.h"
+#include "fs/view.h"
+#include "fs/watch.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/base/num.h"
+#include "store/meta/experiment.h"
 
 struct server {
 	struct fs fs;
@@ -265,6 +267,11 @@ int fs_call_core(struct fs *fs, int (*fn)(struct fs *fs, void *arg), void *arg, 
 	return rc;
 }
 
+gid_t fs_group(const struct fs *fs)
+{
+	return fs->has_group ? fs->group : (gid_t)-1;
+}
+
 struct store *fs_store(struct fs *fs)
 {
 	return fs->store;
@@ -379,13 +386,44 @@ static void release_handles(struct fs *fs)
 	}
 }
 
+struct stopper {
+	struct server *s;
+	atomic_bool done;
+};
+
+static void *stopper_main(void *arg)
+{
+	struct stopper *stopper = arg;
+
+	stopper->s->options->stopping(stopper->s->options->arg, &stopper->s->fs);
+	atomic_store(&stopper->done, true);
+	return NULL;
+}
+
+/* On a thread of its own: what still runs there may be waiting for the core, which goes on taking messages meanwhile. */
+static void tell_stopping(struct server *s)
+{
+	struct stopper stopper = { .s = s };
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, stopper_main, &stopper) != 0) {
+		log_error("leaving: no thread to end commands with");
+		return;
+	}
+	while (!atomic_load(&stopper.done)) {
+		loop_take_messages(s->fs.loop);
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	}
+	pthread_join(thread, NULL);
+}
+
 static int serve_end(struct server *s, int rc)
 {
 	struct fs *fs = &s->fs;
 	int close_rc;
 
 	if (s->ready && s->options->stopping)
-		s->options->stopping(s->options->arg, fs);
+		tell_stopping(s);
 	atomic_store(&s->ending, true);
 	if (s->mounted)
 		fuse_session_unmount(fs->session);
@@ -398,6 +436,7 @@ static int serve_end(struct server *s, int rc)
 	if (fs->loop)
 		loop_take_messages(fs->loop);
 	tree_front_free(fs);
+	views_free(fs);
 	procs_free(fs);
 	atomic_store(&wake_loop, NULL);
 	if (s->has_signals) {

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "store/base/err.h"
 
@@ -31,7 +32,8 @@ struct serve_options {
 
 	/* The mount answers: called once, on the core thread.  FS may be used by any thread from now on, until STOPPING was called. */
 	void (*ready)(void *arg, struct fs *fs);
-	/* No fs_call_core() may be begun once this has returned: stop the control socket here.  Core thread; may be NULL. */
+	/* No fs_call_core() may be begun once this has returned: stop the control socket here.  A thread of its own (the core still
+	 * answers fs_call_core() meanwhile); may be NULL. */
 	void (*stopping)(void *arg, struct fs *fs);
 	void *arg;
 };
@@ -49,6 +51,8 @@ MUST_CHECK int serve(const struct serve_options *options);
 int fs_call_core(struct fs *fs, int (*fn)(struct fs *fs, void *arg), void *arg, bool wait);
 
 struct store *fs_store(struct fs *fs);
+/* The group of group=G; (gid_t)-1 without it. */
+gid_t fs_group(const struct fs *fs);
 
 /* The table of man page 7, machine-readable: PATH <tab> KIND <tab> MODE <tab> LISTED|unlisted <tab> READ <tab> WRITE, a line each. */
 void node_table_print(FILE *out);

@@ -11,9 +11,12 @@
 
 #include "store/base/clock.h"
 #include "store/base/io.h"
+#include "store/base/pack.h"
+#include "store/kv/tables.h"
 #include "store/lock.h"
 #include "store/store_internal.h"
 
+#define SYS_SCRATCH "scratch.tree"
 #define SPACE_MEASURE_MS 1000	/* the files are looked at again after this long */
 
 /* --- opening --------------------------------------------------------------------------------------- */
@@ -160,6 +163,28 @@ const char *store_path(const struct store *s)
 int store_dirfd(const struct store *s)
 {
 	return s->dirfd;
+}
+
+int store_scratch_tree(struct store *s, bool make, uint32_t *ret_tree)
+{
+	SCOPED_BUF struct buf row = BUF_INIT;
+	struct slice value;
+	struct unpack u;
+	int rc = kv_get(kv_live(s->kv), TABLE_SYS, slice_str(SYS_SCRATCH), &value);
+
+	if (rc == 0) {
+		u = unpack_init(value);
+		*ret_tree = unpack_u32(&u);
+		return unpack_done(&u);
+	}
+	if (rc != -ENOENT || !make)
+		return rc;
+	rc = tree_new(s->trees, TREE_OWNER_SCRATCH, 0, S_IFDIR | 0700, geteuid(), getegid(), ret_tree);
+	if (rc)
+		return rc;
+	pack_u32(&row, *ret_tree);
+	rc = buf_err(&row);
+	return rc ? rc : kv_put(s->kv, TABLE_SYS, slice_str(SYS_SCRATCH), buf_slice(&row));
 }
 
 /* --- space ----------------------------------------------------------------------------------------------- */

@@ -62,6 +62,10 @@ struct meta *store_meta(struct store *s);
 const char *store_path(const struct store *s);		/* absolute */
 int store_dirfd(const struct store *s);
 
+/* The tree that holds what editors and desktops drop into directories that are no trees.  Core; in a batch when MAKE: then it is made
+ * where it is missing; else -ENOENT. */
+MUST_CHECK int store_scratch_tree(struct store *s, bool make, uint32_t *ret_tree);
+
 /* --- config: KEY VALUE lines (man 5); unknown keys are -EINVAL.  Core. --------------------------------------- */
 MUST_CHECK int store_config_get(struct kv_view *view, const char *key, struct slice *ret);	/* the default when unset */
 MUST_CHECK int store_config_set(struct store *s, struct slice key, struct slice value);		/* in a batch */

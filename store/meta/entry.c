@@ -292,6 +292,43 @@ int entry_each(struct kv_view *view, enum entry_space space, struct slice after,
 	return rows_each(view, TABLE_ENTRY_NAME, slice_of(&prefix, 1), after, each_name, &each);
 }
 
+struct each_id {
+	struct kv_view *view;
+	enum entry_space space;
+	int (*emit)(void *arg, const struct entry *e);
+	void *arg;
+};
+
+static int each_id(void *arg, struct slice rest, struct slice value)
+{
+	const struct each_id *each = arg;
+	struct unpack u = unpack_init(rest);
+	uint32_t id = unkey_u32(&u);
+	struct entry e;
+	int rc = unpack_done(&u);
+
+	if (rc == 0)
+		rc = entry_decode(value, id, &e);
+	if (rc < 0 || e.space != each->space || e.trashed || e.destroyed)
+		return rc < 0 ? rc : 0;
+	return each->emit(each->arg, &e);
+}
+
+int entry_each_from(struct kv_view *view, enum entry_space space, uint32_t from,
+		    int (*emit)(void *arg, const struct entry *e), void *arg)
+{
+	struct each_id each = { view, space, emit, arg };
+	uint8_t after[4] = { 0 };
+
+	if (from > 0)
+		from--;
+	after[0] = (uint8_t)(from >> 24);
+	after[1] = (uint8_t)(from >> 16);
+	after[2] = (uint8_t)(from >> 8);
+	after[3] = (uint8_t)from;
+	return rows_each(view, TABLE_ENTRY, slice_of(NULL, 0), slice_of(after, sizeof(after)), each_id, &each);
+}
+
 /* --- making ------------------------------------------------------------------------------------------- */
 
 static int head_give(struct meta *m, struct entry *e, uint32_t mode, const struct meta_actor *who)

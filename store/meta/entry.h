@@ -86,6 +86,8 @@ MUST_CHECK int entry_find(struct kv_view *view, enum entry_space space, struct s
 MUST_CHECK int entry_get(struct kv_view *view, uint32_t id, struct entry *ret);		/* trashed ones too; -ENOENT */
 /* The living, with or without head, by name, above AFTER (empty: all). */
 MUST_CHECK int entry_each(struct kv_view *view, enum entry_space space, struct slice after, int (*emit)(void *arg, const struct entry *e), void *arg);
+/* The living of SPACE by id, from FROM on: an order that no rename changes, for listings that are read in parts. */
+MUST_CHECK int entry_each_from(struct kv_view *view, enum entry_space space, uint32_t from, int (*emit)(void *arg, const struct entry *e), void *arg);
 /* rm of a head: cuts what is uncut first (not an empty directory); versions and aliases stay.  An entry that never had a version and whose head was
  * not once closed after writing goes whole: then *RET_GONE (may be NULL).  The directory's being empty is the caller's to ask for. */
 MUST_CHECK int entry_remove_head(struct meta *m, uint32_t id, const struct meta_actor *who, bool *ret_gone);
@@ -105,6 +107,8 @@ MUST_CHECK int entry_trash(struct meta *m, uint32_t id);
 MUST_CHECK int entry_restore(struct meta *m, uint32_t id, struct slice name);		/* -EEXIST */
 /* From the trash, for ever.  Versions that a run's lineage names leave their record without bytes, and numbers are not used again under that name. */
 MUST_CHECK int entry_destroy(struct meta *m, uint32_t id);
+/* The head of an entry in the trash, for ever; its versions stay there. */
+MUST_CHECK int entry_destroy_head(struct meta *m, uint32_t id);
 MUST_CHECK int entry_set_description(struct meta *m, uint32_t id, struct slice text);
 
 /* --- cutting -------------------------------------------------------------------------------------------------- */
