@@ -38,13 +38,29 @@ struct node_reader node_open(struct slice bytes)
 	return r;
 }
 
+/* unpack_varint() with the usual short ones done here: reads of small pieces spend their time on this. */
+static inline uint64_t take_varint(struct unpack *u)
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < 4 && i < u->left; i++) {
+		v |= (uint64_t)(u->at[i] & 0x7f) << (7 * i);
+		if (!(u->at[i] & 0x80)) {
+			u->at += i + 1;
+			u->left -= i + 1;
+			return v;
+		}
+	}
+	return unpack_varint(u);
+}
+
 bool node_next(struct node_reader *r, struct node_entry *ret)
 {
 	uint64_t word;
 
 	if (r->u.bad || r->u.left == 0)
 		return false;
-	word = unpack_varint(&r->u);
+	word = take_varint(&r->u);
 	*ret = (struct node_entry){ .len = word >> 1, .is_hole = (word & 1) != 0 };
 	if (ret->is_hole) {
 		ret->holes = ret->len;
@@ -52,7 +68,7 @@ bool node_next(struct node_reader *r, struct node_entry *ret)
 		struct slice id;
 
 		if (r->height > 1)
-			ret->holes = unpack_varint(&r->u);
+			ret->holes = take_varint(&r->u);
 		id = unpack_bytes(&r->u, sizeof(ret->id.bytes));
 		if (!r->u.bad)
 			memcpy(ret->id.bytes, id.data, sizeof(ret->id.bytes));

@@ -15,6 +15,8 @@
 #include "store/kv/tables.h"
 
 #define OUT_BYTES (1u << 20)	/* one write to the segment */
+#define HOPELESS_AFTER 8u
+#define HOPELESS_EVERY 4u
 #define PART_ROWS 192u		/* a batch ends behind the first node after so many rows ... */
 #define PART_ROWS_MAX 512u	/* ... or here */
 
@@ -37,6 +39,7 @@ struct cas_stage {
 	struct kv_view *snapshot;	/* borrowed */
 	ZSTD_CCtx *cctx;
 	int error;			/* sticky: the first failure to write */
+	unsigned hopeless;		/* chunks in a row that did not compress */
 
 	struct item *items;
 	size_t count, cap;
@@ -329,12 +332,23 @@ static int segment_append(struct cas_stage *s, struct item *item, struct slice s
 	return buf_err(&s->out);
 }
 
+/* Weights, images, archives: where nothing has compressed lately only every fourth chunk is tried. */
+static bool is_worth_packing(struct cas_stage *s)
+{
+	if (s->hopeless < HOPELESS_AFTER || s->hopeless % HOPELESS_EVERY == 0)
+		return true;
+	s->hopeless++;
+	return false;
+}
+
 static int item_store(struct cas_stage *s, struct item *item, struct slice bytes)
 {
 	struct slice stored = bytes;
 
-	if (item->kind == CAS_DATA)		/* nodes are digests for the most part */
+	if (item->kind == CAS_DATA && is_worth_packing(s)) {	/* nodes are digests for the most part */
 		item->codec = (uint8_t)chunk_pack(s->cctx, bytes, &s->packed, &stored);
+		s->hopeless = item->codec == CHUNK_RAW ? s->hopeless + 1 : 0;
+	}
 	item->stored = (uint32_t)stored.len;
 	item->is_inline = stored.len <= CHUNK_INLINE_MAX;
 	if (!item->is_inline)

@@ -263,11 +263,11 @@ static void test_segments(void **state)
 
 static enum io_fault crash_at(void *arg, uint64_t number, const char *op)
 {
-	uint64_t *left = arg;
+	atomic_ullong *left = arg;
 
 	(void)number;
 	(void)op;
-	return (*left)-- == 1 ? IO_FAULT_CRASH : IO_FAULT_NONE;
+	return atomic_fetch_sub(left, 1) == 1 ? IO_FAULT_CRASH : IO_FAULT_NONE;
 }
 
 static void fill(uint8_t *p, size_t len, uint64_t i)
@@ -278,11 +278,12 @@ static void fill(uint8_t *p, size_t len, uint64_t i)
 /* Put, drop, collect, give back, over and over; stop at the N-th change of a file. */
 static void child_churns(struct fixture *f, uint64_t n)
 {
+	atomic_ullong left = n;
 	size_t len = 300000;
 	uint8_t *p = fx_bytes(len);
 
 	cas_test_segment_max(MIB / 2);
-	io_set_fault_hook(crash_at, &n);
+	io_set_fault_hook(crash_at, &left);
 	for (uint64_t i = 0; i < 8; i++) {
 		fill(p, len, i);
 		(void)fx_blob(f, p, len);
