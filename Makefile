@@ -53,7 +53,27 @@ CAS_SRC := store/cas/blob.c \
 	store/cas/stage.c
 
 # store/tree: inodes, directories, extents, layers, versions
-TREE_SRC :=
+TREE_SRC := store/tree/content.c \
+	store/tree/dirent.c \
+	store/tree/epoch.c \
+	store/tree/extent.c \
+	store/tree/inode.c \
+	store/tree/layer.c \
+	store/tree/listing.c \
+	store/tree/recover.c \
+	store/tree/seal.c \
+	store/tree/tree.c \
+	store/tree/tree_check.c \
+	store/tree/tree_diff.c \
+	store/tree/tree_file.c \
+	store/tree/tree_move.c \
+	store/tree/tree_names.c \
+	store/tree/tree_read.c \
+	store/tree/tree_row.c \
+	store/tree/tree_sync.c \
+	store/tree/tree_work.c \
+	store/tree/write.c \
+	store/tree/xattr.c
 
 # store/meta: experiments, runs, params, metrics, tags, datasets, models, lineage
 META_SRC := store/meta/alias.c \
