@@ -83,12 +83,30 @@ META_SRC := store/meta/alias.c \
 	store/meta/entry_name.c \
 	store/meta/entry_pending.c \
 	store/meta/entry_replace.c \
+	store/meta/event.c \
+	store/meta/experiment.c \
 	store/meta/input.c \
+	store/meta/json.c \
+	store/meta/key.c \
+	store/meta/keydir.c \
 	store/meta/lineage.c \
+	store/meta/meta.c \
+	store/meta/metric.c \
 	store/meta/model.c \
+	store/meta/param.c \
+	store/meta/point.c \
 	store/meta/rows.c \
+	store/meta/run.c \
+	store/meta/run_check.c \
+	store/meta/run_name.c \
+	store/meta/run_session.c \
+	store/meta/tag.c \
 	store/meta/trash.c \
-	store/meta/version.c
+	store/meta/value.c \
+	store/meta/value_write.c \
+	store/meta/version.c \
+	store/meta/view_json.c \
+	store/meta/view_table.c
 
 # store/: the facade
 STORE_SRC := store/backup.c \
@@ -102,10 +120,22 @@ STORE_SRC := store/backup.c \
 FS_SRC :=
 
 # tools/control: the socket between the command line and a daemon -> libcontrol.a
-CONTROL_SRC :=
+CONTROL_SRC := tools/control/client.c \
+	tools/control/frame.c \
+	tools/control/server.c
 
 # tools/cli: build/labfs (linked once main.c is in the list)
-CLI_SRC :=
+CLI_SRC := tools/cli/cmd_backup.c \
+	tools/cli/cmd_fsck.c \
+	tools/cli/cmd_gc.c \
+	tools/cli/cmd_help.c \
+	tools/cli/cmd_init.c \
+	tools/cli/cmd_mount.c \
+	tools/cli/cmd_umount.c \
+	tools/cli/command.c \
+	tools/cli/mount_options.c \
+	tools/cli/mountpoint.c \
+	tools/cli/options.c
 
 # trainer/: build/iris; libiris.a holds all of it but main.c
 TRAINER_SRC := trainer/algorithm.c \

@@ -118,17 +118,32 @@ bool experiment_alive(struct kv_view *view, uint32_t id);
 MUST_CHECK int experiment_check(struct kv_view *view, void (*report)(void *arg, const char *fault), void *arg);
 
 MUST_CHECK int run_work_step(struct meta *m, uint32_t number, unsigned *budget);	/* rows of a destroyed run */
+/* Its experiment is destroyed: so is it, unless it was trashed by itself; then it moves to Default. */
+MUST_CHECK int run_orphaned(struct meta *m, uint32_t number);
 MUST_CHECK int run_check(struct meta *m, struct kv_view *view, void (*report)(void *arg, const char *fault), void *arg);
+struct run_row {
+	struct run run;			/* texts borrowed from the view */
+	uint32_t serial;		/* rises with every run made: which is the newest */
+};
+MUST_CHECK int run_row_get(struct kv_view *view, uint32_t number, struct run_row *ret);		/* in whatever state */
+MUST_CHECK int run_row_put(struct meta *m, const struct run_row *row);				/* the record, not what run_changed keeps */
+MUST_CHECK int run_refuse_trashed(const struct run *run);		/* -EPERM with a reason */
+MUST_CHECK int run_procs_drop(struct meta *m, uint32_t number);
+MUST_CHECK int run_session_put(struct meta *m, uint32_t number, const struct run_session *s);
 /* What changes with every value: the time, and how many params, metrics and tags there are. */
 MUST_CHECK int run_changed(struct meta *m, uint32_t number, int params, int metrics, int tags);
-enum run_note_kind { RUN_NOTE_PARAM_REMOVED = 1, RUN_NOTE_METRIC_REMOVED, RUN_NOTE_TAG_REMOVED, RUN_NOTE_PARAM_RENAMED, RUN_NOTE_TAG_RENAMED };
+enum run_note_kind { RUN_NOTE_PARAM_REMOVED = 1, RUN_NOTE_METRIC_REMOVED, RUN_NOTE_TAG_REMOVED };
 struct run_note {
 	enum run_note_kind kind;
 	int64_t at_ms;
-	struct slice key, value, new_key;
+	struct slice key, value;
 };
-MUST_CHECK int run_note_add(struct meta *m, uint32_t number, enum run_note_kind kind, struct slice key, struct slice value, struct slice new_key);
+MUST_CHECK int run_note_add(struct meta *m, uint32_t number, enum run_note_kind kind, struct slice key, struct slice value);
 MUST_CHECK int run_note_each(struct kv_view *view, uint32_t number, int (*emit)(void *arg, const struct run_note *note), void *arg);
+/* A tag that mirrors a field of the run changes: mlflow.runName, .note.content, .user, .parentRunId.  *RET_DONE false: KEY is none of them. */
+MUST_CHECK int run_set_mirrored(struct meta *m, uint32_t number, struct slice key, struct slice value, bool *ret_done);
+/* The row of a tag alone: no checks of the value, no mirroring.  VALUE NULL: drop it (0 when there is none). */
+MUST_CHECK int tag_put(struct meta *m, enum tag_owner kind, uint32_t owner, struct slice key, const struct slice *value);
 /* A random name as MLflow gives them: adjective-noun-number.  OUT has room for 64 bytes. */
 void run_name_random(char out[64]);
 

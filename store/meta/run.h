@@ -47,6 +47,7 @@ MUST_CHECK int run_get(struct kv_view *view, uint32_t number, struct run *ret);	
 /* Living runs by number after AFTER (0: from the start), until EMIT answers non-zero. Borrowed for the call. */
 MUST_CHECK int run_each(struct kv_view *view, uint32_t after, int (*emit)(void *arg, const struct run *run), void *arg);
 MUST_CHECK int run_each_in(struct kv_view *view, uint32_t experiment, uint32_t after, int (*emit)(void *arg, const struct run *run), void *arg);
+/* (of a trashed experiment: those that went with it) */
 MUST_CHECK int run_each_child(struct kv_view *view, uint32_t parent, uint32_t after, int (*emit)(void *arg, const struct run *run), void *arg);
 
 MUST_CHECK int run_set_name(struct meta *m, uint32_t number, struct slice text);	/* mirrors tag mlflow.runName */
@@ -54,6 +55,7 @@ MUST_CHECK int run_set_description(struct meta *m, uint32_t number, struct slice
 MUST_CHECK int run_set_user(struct meta *m, uint32_t number, struct slice text);
 MUST_CHECK int run_set_parent(struct meta *m, uint32_t number, uint32_t parent);	/* 0 none; cycles -EINVAL; mirrors mlflow.parentRunId */
 MUST_CHECK int run_set_experiment(struct meta *m, uint32_t number, uint32_t experiment);
+MUST_CHECK int run_set_start(struct meta *m, uint32_t number, int64_t at_ms);	/* of the first session: imports and APIs that say when it began */
 /* Ending freezes (params, metrics, artifacts); RUN_RUNNING on an ended run opens a new session.  AT_MS 0: now.  Trees changed by the run are cut (entry.h). */
 MUST_CHECK int run_set_status(struct meta *m, uint32_t number, enum run_status status, int64_t at_ms);
 MUST_CHECK int run_check_writable(struct kv_view *view, uint32_t number);	/* -EPERM with a reason when frozen or trashed, -ENOENT */

@@ -32,6 +32,8 @@ struct value_target {
 /* Does it exist (a param that has a value, …)?  -ENOENT.  Fixed fields always do while their owner lives. */
 MUST_CHECK int value_exists(struct kv_view *view, const struct value_target *target);
 MUST_CHECK int value_render(struct kv_view *view, const struct value_target *target, struct buf *out);
+/* The same in pieces of some 64 KiB, so that a view of 100,000 runs needs no memory for its text.  SINK answers 0, or what ends it and is returned. */
+MUST_CHECK int value_stream(struct kv_view *view, const struct value_target *target, int (*sink)(void *arg, struct slice piece), void *arg);
 /* For VALUE_RUN_HISTORY: append the text from byte OFF on, at least LEN bytes if there are that many (so that huge histories are not rendered whole). */
 MUST_CHECK int value_render_range(struct kv_view *view, const struct value_target *target, uint64_t off, size_t len, struct buf *out);
 MUST_CHECK int value_size(struct kv_view *view, const struct value_target *target, uint64_t *ret);	/* views: renders */
@@ -54,6 +56,9 @@ MUST_CHECK int value_writer_new(struct meta *m, const struct value_target *targe
 MUST_CHECK ssize_t value_write(struct value_writer *w, struct slice bytes);
 MUST_CHECK int value_flush(struct value_writer *w);
 bool value_needs_flush(enum value_kind kind);		/* metrics, history, JSON */
+/* As value_needs_flush, for this writer: also a param that had a value when it was opened (what is only the beginning of that value is refused
+ * at close).  Any time after value_writer_new. */
+bool value_writer_needs_flush(const struct value_writer *w);
 bool value_writer_wrote(const struct value_writer *w);	/* anything logged or pending through it? */
 void value_writer_free(struct value_writer *w);
 
