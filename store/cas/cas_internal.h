@@ -17,7 +17,8 @@
 #define SEGMENT_DIR "segments"
 #define SEGMENT_BYTES_MAX (256u << 20)	/* a segment file is closed when the next chunk would not fit */
 #define SEGMENT_NUMBER_MAX (1u << 20)	/* 256 TiB */
-#define CHUNK_INLINE_MAX 1024u		/* stored bytes that lie in the row itself */
+#define CHUNK_INLINE 256u		/* so few stored bytes go into the row itself */
+#define CHUNK_INLINE_MAX 1024u		/* the format allows more */
 #define CHUNK_COMPRESS_MIN 64u		/* shorter ones are stored raw */
 #define CHUNK_ZSTD_LEVEL 1
 #define CHUNK_SEED_MAX 65535u		/* collisions of one digest; beyond: -EIO */

@@ -18,7 +18,7 @@
 #define HOPELESS_AFTER 8u
 #define HOPELESS_EVERY 4u
 #define PART_ROWS 192u		/* a batch ends behind the first node after so many rows ... */
-#define PART_ROWS_MAX 512u	/* ... or here */
+#define PART_ROWS_MAX 320u	/* ... or here */
 
 struct item {
 	struct digest id;
@@ -350,7 +350,7 @@ static int item_store(struct cas_stage *s, struct item *item, struct slice bytes
 		s->hopeless = item->codec == CHUNK_RAW ? s->hopeless + 1 : 0;
 	}
 	item->stored = (uint32_t)stored.len;
-	item->is_inline = stored.len <= CHUNK_INLINE_MAX;
+	item->is_inline = stored.len <= CHUNK_INLINE;
 	if (!item->is_inline)
 		return segment_append(s, item, stored);
 	item->inline_at = s->inlined.len;
