@@ -9,6 +9,7 @@
 #include "fs/fs.h"
 #include "fs/loop.h"
 #include "fs/procs.h"
+#include "fs/view.h"
 
 static void on_interrupt(fuse_req_t req, void *arg)
 {
@@ -72,17 +73,16 @@ static void call_end(struct call *c)
 	if (!c->deferred)
 		return;
 	c->fs->deferred--;
+	view_unref(c->view);
 	free(c);
 }
 
-/* Is the kernel still waiting?  From here on nothing may interrupt the deferred call. */
+/* Is the kernel still waiting?  (The interrupt function stays: taking it away from within it would deadlock in libfuse.) */
 static bool call_take_reply(struct call *c)
 {
 	if (c->answered)
 		return false;
 	c->answered = true;
-	if (c->deferred)
-		fuse_req_interrupt_func(c->req, NULL, NULL);
 	return true;
 }
 

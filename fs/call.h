@@ -13,6 +13,8 @@
 #include "fs/node.h"
 #include "store/meta/meta.h"
 
+struct view;
+
 struct call {
 	struct fs *fs;
 	struct fuse_req *req;
@@ -33,6 +35,7 @@ struct call {
 	bool deferred, answered;
 	void (*interrupted)(struct call *c, void *arg);	/* see call_on_interrupt */
 	void *interrupted_arg;
+	struct view *view;		/* rendered for this call: view.c */
 	char name_copy[256], to_name_copy[256];
 };
 

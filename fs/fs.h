@@ -15,6 +15,7 @@ struct procs;
 struct loop;
 struct pool;
 struct watch;
+struct views;
 struct tree_front;			/* fs/tab_tree.c's own */
 
 struct fs {
@@ -31,6 +32,7 @@ struct fs {
 	bool allow_other, read_only;
 	bool hide_versions;		/* versions=hide */
 	bool has_epoch;			/* the kernel knows FUSE_NOTIFY_INC_EPOCH */
+	int64_t started_ms;		/* clock_mono_ms() of the mount */
 	int64_t created_ms;		/* of the store; mtime of what has no other */
 	struct loop *loop;
 	struct pool *pool;
@@ -38,7 +40,8 @@ struct fs {
 	struct handles *handles;	/* core thread, as all below */
 	struct refusals *refusals;
 	struct procs *procs;
-	struct watch *events;
+	struct watch *watch;
+	struct views *views;
 	struct tree_front *trees_front;	/* made by tree_front_new, freed by tree_front_free */
 	uint64_t requests;		/* since the mount */
 	uint64_t deferred;		/* requests that wait for something */

@@ -7,6 +7,8 @@
 #include "fs/fs.h"
 #include "fs/node.h"
 #include "store/base/hash.h"
+#include "store/meta/run.h"
+#include "store/meta/value.h"
 
 static const struct node_ops *const tables[NODE_KIND_END] = {
 	[NODE_ROOT] = &root_ops,
@@ -112,4 +114,66 @@ const struct node_row *node_row_find(const struct node_row *rows, struct slice n
 		if (slice_eq(name, slice_str(rows->name)))
 			return rows;
 	return NULL;
+}
+
+int node_entry(struct call *c, uint64_t node, struct node_entry *ret)
+{
+	const struct node_ops *ops = node_ops_of(node);
+
+	ret->node = node;
+	ret->entry_timeout = fs_entry_timeout(c->fs);
+	return ops && ops->getattr ? ops->getattr(c, node, NULL, &ret->attr) : -ENOENT;
+}
+
+static bool is_view(const struct node_row *row)
+{
+	return (row->kind == NODE_RUN_FIELD || row->kind == NODE_EXPERIMENT_FIELD) && !value_size_is_cheap((enum value_kind)row->inner);
+}
+
+int node_row_entry(struct call *c, const struct node_row *row, uint32_t object, struct node_entry *ret)
+{
+	struct run run;
+	int rc;
+
+	if (row->kind != NODE_TREE_HEAD)
+		return node_entry(c, node_id(row->kind, object, row->inner), ret);
+	rc = run_get(fs_view(c->fs), object, &run);	/* a run's artifacts */
+	return rc < 0 ? rc : node_entry(c, node_id(NODE_TREE_HEAD, run.tree, TREE_ROOT), ret);
+}
+
+int node_rows_list(struct call *c, const struct node_row *rows, uint32_t object, uint64_t cookie, struct dir_fill *fill)
+{
+	for (uint64_t i = 0; rows[i].name; i++) {
+		struct node_entry e = { .node = 0 };
+		int rc = 0;
+
+		if (i < cookie || rows[i].unlisted)
+			continue;
+		if (is_view(&rows[i])) {
+			e.attr.st.st_mode = S_IFREG;
+			e.attr.st.st_ino = node_id(rows[i].kind, object, rows[i].inner);
+		} else {
+			rc = node_row_entry(c, &rows[i], object, &e);
+		}
+		if (rc == -ENOENT)
+			continue;
+		if (rc < 0)
+			return rc;
+		if (dir_add(fill, slice_str(rows[i].name), &e, i + 1))
+			return 1;
+	}
+	return 0;
+}
+
+int node_setattr_nothing(struct call *c, uint64_t node, struct handle *h, const struct stat *st, int to_set, struct node_attr *ret)
+{
+	(void)st;
+	(void)to_set;
+	return node_ops_of(node)->getattr(c, node, h, ret);
+}
+
+void node_fill_link(struct fs *fs, struct node_attr *ret, uint32_t uid, uint32_t gid, size_t target_len, int64_t mtime_ms)
+{
+	node_fill_attr(fs, ret, S_IFLNK | 0777, uid, gid, target_len, mtime_ms);
+	ret->timeout = 0;
 }

@@ -160,7 +160,7 @@ struct node_ops {
 
 /* The tables; who defines what: fs/DESIGN.md. */
 extern const struct node_ops root_ops, static_ops;			/* tab_root.c */
-extern const struct node_ops experiments_ops, experiment_ops, experiment_new_ops, experiment_run_ops;	/* tab_experiment.c */
+extern const struct node_ops experiments_ops, experiment_ops, experiment_new_ops;	/* tab_experiment.c */
 extern const struct node_ops runs_ops, run_ops, run_children_ops, run_link_ops, run_procs_ops, run_self_ops;	/* tab_run.c */
 extern const struct node_ops lineage_dir_ops, lineage_link_ops;		/* tab_lineage.c */
 extern const struct node_ops keys_ops;					/* tab_keys.c: params/ metrics/ history/ tags/ */
@@ -182,6 +182,9 @@ void node_path(struct fs *fs, uint64_t node, struct buf *out);
 /* Attributes by the rules of the mount: MODE with type; UID made it; group= and allow_other applied; size, blocks, times in ms (0: the store's creation). */
 void node_fill_attr(struct fs *fs, struct node_attr *ret, uint32_t mode, uint32_t uid, uint32_t gid, uint64_t size, int64_t mtime_ms);
 
+/* Fill RET for NODE by its table's getattr and the usual entry timeout; FS_DEFERRED as that answers. */
+MUST_CHECK int node_entry(struct call *c, uint64_t node, struct node_entry *ret);
+
 /*
  * Add an entry to a READDIRPLUS answer.  COOKIE: where to go on after it.  ENTRY->node 0: type and name alone, the kernel will
  * look it up (st_mode's type bits in ENTRY->attr.st count, st_ino too).  True: it is full, stop (this entry is not in).
@@ -196,5 +199,16 @@ struct node_row {
 	bool unlisted;
 };
 const struct node_row *node_row_find(const struct node_row *rows, struct slice name);	/* rows end with name NULL */
+/* The entry of a row in the directory of OBJECT.  Listing gives views by name alone: their size may cost. */
+MUST_CHECK int node_row_entry(struct call *c, const struct node_row *row, uint32_t object, struct node_entry *ret);
+/* List the rows with cookies 1, 2, … after COOKIE.  1: full. */
+MUST_CHECK int node_rows_list(struct call *c, const struct node_row *rows, uint32_t object, uint64_t cookie, struct dir_fill *fill);
+
+/* For directories of ours: chmod, chown and utimens succeed and change nothing. */
+MUST_CHECK int node_setattr_nothing(struct call *c, uint64_t node, struct handle *h, const struct stat *st, int to_set, struct node_attr *ret);
+/* A symlink's attributes. */
+void node_fill_link(struct fs *fs, struct node_attr *ret, uint32_t uid, uint32_t gid, size_t target_len, int64_t mtime_ms);
+
+#define NODE_DIR_TIMEOUT 1.0		/* attributes of directories whose times follow what happens below them */
 
 #endif

@@ -5,8 +5,8 @@
  * A process is (pid, start time): pids come back.  The table holds what the store has (run_proc) of this boot, newest last.  The cache
  * answers for a second; attaching, detaching and ending of runs empty it.  A timer looks whether attached processes still live.
  */
-#include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 

@@ -301,6 +301,7 @@ static int open_store(struct server *s)
 	fs->trees = store_trees(fs->store);
 	fs->meta = store_meta(fs->store);
 	fs->mountpoint = o->mountpoint;
+	fs->started_ms = clock_mono_ms();
 	fs->owner_uid = geteuid();
 	fs->owner_gid = getegid();
 	fs->read_only = o->read_only;
