@@ -5,6 +5,7 @@
 #include "store/meta/entry.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <strings.h>
 
 #include "store/base/clock.h"

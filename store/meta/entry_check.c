@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #include "store/base/pack.h"
 #include "store/kv/tables.h"
@@ -498,26 +499,25 @@ static int check_logged_model(void *arg, struct slice key, struct slice value)
 	return rc < 0 ? fault(c, "logged model %u: its tree %u cannot be read", number, lm.tree) : 0;
 }
 
-/* Rows of other tables that end in the number of a logged model, or hold it. */
+/* A row of the index by id, or by experiment. */
 static int check_logged_model_ref(void *arg, struct slice key, struct slice value)
 {
 	struct check *c = arg;
 	struct unpack u = unpack_init(value);
 	struct logged_model lm;
+	bool by_id = value.len > 0;
 	uint32_t number;
 	int rc;
 
-	if (value.len >= 4) {
-		number = unpack_u32(&u); /* the index by id */
-	} else if (key.len >= 4) {
-		number = meta_key_read_u32(key, key.len - 4); /* the index by experiment */
-	} else {
+	number = by_id ? unpack_u32(&u) : meta_key_read_u32(key, 4);
+	if (unpack_done(&u) < 0 || (!by_id && key.len != 8))
 		return fault(c, "logged models: damaged row");
-	}
 	rc = logged_model_get(c->view, number, &lm);
 	if (is_fatal(rc))
 		return rc;
-	return rc < 0 ? fault(c, "logged models: a row leads to %u, which is not there", number) : 0;
+	if (rc < 0 || (by_id ? !slice_eq(lm.id, key) : lm.experiment != meta_key_read_u32(key, 0)))
+		return fault(c, "logged models: a row leads to %u, which it does not belong to", number);
+	return 0;
 }
 
 int entries_check(struct meta *m, struct kv_view *view, void (*report)(void *arg, const char *fault), void *arg)

@@ -9,6 +9,7 @@
 #include "store/meta/entry.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "store/base/clock.h"
 #include "store/base/pack.h"

@@ -12,6 +12,7 @@
 #include "store/meta/entry.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <strings.h>
 
 #include "store/base/text.h"

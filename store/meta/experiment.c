@@ -5,6 +5,7 @@
 
 #include "store/base/clock.h"
 #include "store/meta/meta_internal.h"
+#include "store/meta/model_internal.h"
 #include "store/meta/trash.h"
 
 #define RECORD_FORMAT 1
@@ -333,6 +334,9 @@ int experiment_work_step(struct meta *m, uint32_t id, unsigned *budget)
 		*budget = 0;
 		return rc;
 	}
+	rc = logged_model_forget_experiment(m, id, budget);
+	if (rc < 0 || *budget == 0)
+		return rc;
 	meta_key_u8(&tags, TAG_EXPERIMENT);
 	meta_key_u32(&tags, id);
 	rc = meta_delete_prefix(m, TABLE_TAG, meta_key_slice(&tags), budget);

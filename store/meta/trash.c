@@ -6,6 +6,7 @@
 #include "store/meta/trash.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "store/base/clock.h"
 #include "store/base/limits.h"
