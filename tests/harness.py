@@ -297,8 +297,8 @@ def kill_live():
 
 def why_no_mounts():
     """Why this machine cannot mount FUSE at all, or None."""
-    if not os.path.exists("/dev/fuse"):
-        return "no /dev/fuse"
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return "no /dev/fuse, or no right to open it"
     if os.geteuid() != 0 and not shutil.which("fusermount3"):
         return "no fusermount3"
     return None
