@@ -117,7 +117,39 @@ STORE_SRC := store/backup.c \
 	store/store.c
 
 # fs/: the FUSE front-end -> libfs.a
-FS_SRC :=
+FS_SRC := fs/background.c \
+	fs/call.c \
+	fs/fs.c \
+	fs/handle.c \
+	fs/head_write.c \
+	fs/loop.c \
+	fs/node.c \
+	fs/ops.c \
+	fs/ops_attr.c \
+	fs/ops_dir.c \
+	fs/ops_file.c \
+	fs/ops_name.c \
+	fs/paths.c \
+	fs/pool.c \
+	fs/procs.c \
+	fs/refusal.c \
+	fs/scratch.c \
+	fs/serve.c \
+	fs/tab_ctl.c \
+	fs/tab_dataset.c \
+	fs/tab_experiment.c \
+	fs/tab_keys.c \
+	fs/tab_lineage.c \
+	fs/tab_root.c \
+	fs/tab_run.c \
+	fs/tab_trash.c \
+	fs/tab_tree.c \
+	fs/tab_value.c \
+	fs/table.c \
+	fs/tree_io.c \
+	fs/tree_xattr.c \
+	fs/view.c \
+	fs/watch.c
 
 # tools/control: the socket between the command line and a daemon -> libcontrol.a
 CONTROL_SRC := tools/control/client.c \

@@ -55,7 +55,6 @@ enum node_kind {
 	NODE_RUN_ALIAS,			/* /runs/latest {0}, /runs/UUID {run}: symlinks */
 	NODE_RUN_SELF,			/* /runs/self, a symlink */
 	NODE_TRASH_ENTRY,		/* for fs/tab_trash.c: a trashed dataset or model  {entry, its own use} */
-	NODE_TRASH_VERSION,		/* for fs/tab_trash.c  {version serial, its own use} */
 	NODE_KIND_END			/* at most 64 */
 };
 
@@ -168,7 +167,7 @@ extern const struct node_ops value_ops;					/* tab_value.c: every value and view
 extern const struct node_ops ctl_ops;					/* tab_ctl.c */
 extern const struct node_ops tree_head_ops, tree_version_ops;		/* tab_tree.c */
 extern const struct node_ops space_ops, alias_ops, commit_ops;		/* tab_dataset.c */
-extern const struct node_ops trash_ops, trash_entry_ops, trash_version_ops;	/* tab_trash.c */
+extern const struct node_ops trash_ops, trash_entry_ops;	/* tab_trash.c */
 /* Names that text_is_scratch() in any directory that is no tree; asked by the dispatcher before the directory's own table
  * (which therefore never sees them; lookup there answers FS_NOT_MINE when there is no such scratch file, so /.labfs and
  * .commit still resolve).  Members used: lookup make create link unlink rmdir rename readdir. */
