@@ -165,6 +165,7 @@ CLI_SRC := tools/cli/cmd_backup.c \
 	tools/cli/cmd_mount.c \
 	tools/cli/cmd_umount.c \
 	tools/cli/command.c \
+	tools/cli/main.c \
 	tools/cli/mount_options.c \
 	tools/cli/mountpoint.c \
 	tools/cli/options.c
