@@ -208,9 +208,20 @@ TRAINER_SRC := trainer/algorithm.c \
 
 # tests/unit/NAME.c -> $(B)/unit/NAME; linked with libfs.a, libcontrol.a and libstore.a
 UNIT_TESTS := test_blob \
+	test_buf \
 	test_cas \
 	test_cas_collect \
-	test_chunker
+	test_chunker \
+	test_clock \
+	test_err \
+	test_hash \
+	test_io \
+	test_kv \
+	test_kv_power \
+	test_kv_recovery \
+	test_num \
+	test_pack \
+	test_text
 
 # the same, but linked with libiris.a
 TRAINER_UNIT_TESTS := test_trainer_cart \

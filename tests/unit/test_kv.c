@@ -22,7 +22,7 @@
 
 /* --- a store in a directory of its own ------------------------------------------------------------ */
 
-static char dir_path[64];
+static char dir_path[512];
 static int dirfd;
 
 static void remove_all(void)
@@ -37,8 +37,10 @@ static void remove_all(void)
 
 static int setup(void **state)
 {
+	const char *tmp = getenv("TMPDIR");
+
 	(void)state;
-	snprintf(dir_path, sizeof(dir_path), "/tmp/kv-test-XXXXXX");
+	snprintf(dir_path, sizeof(dir_path), "%s/kv-test-XXXXXX", tmp ? tmp : "/tmp");
 	assert_non_null(mkdtemp(dir_path));
 	dirfd = open(dir_path, O_RDONLY | O_DIRECTORY);
 	assert_true(dirfd >= 0);
@@ -650,7 +652,7 @@ static void check_finds_a_page_that_is_lost(void **state)
 
 static void a_copy_is_complete_and_compact(void **state)
 {
-	char path[80];
+	char path[600];
 	struct kv *kv = open_kv(), *copy;
 	struct kv_stats big, small;
 	int fd, own = dirfd;

@@ -5,6 +5,11 @@
  * covered.  At random moments it makes the image that a cut would leave: what is covered, and of the rest a part, chosen in
  * one of several ways per page or per sector.  Each image is then opened, and what it holds is compared with what batch
  * number S must have made; S must not be below the last kv_sync() that had returned, nor above the last batch begun.
+ *
+ * At other moments the process is killed instead: the files are copied as they are to another directory, where they count as
+ * the same disk with the same writes uncovered, and the engine is opened there.  What the old engine still does is not seen.
+ *
+ * KV_POWER_CUTS and KV_POWER_SEED in the environment make longer and other runs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +44,7 @@ struct note {
 };
 
 struct file {
-	ino_t ino;		/* 0: not watched */
+	_Atomic ino_t ino;	/* 0: not watched */
 	char *durable;
 	size_t durable_size;
 	size_t size;
@@ -55,12 +60,17 @@ struct image {
 };
 
 static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
-static struct file files[FILES];		/* protected by disk; ino immutable while threads run */
+static struct file files[FILES];		/* protected by disk, but for ino */
 static unsigned seed = 1;			/* protected by disk */
 static struct image queue[QUEUE];		/* protected by disk */
 static unsigned queued;				/* protected by disk */
 static bool cutting;				/* protected by disk */
 static _Atomic uint64_t seq_synced, seq_begun;
+static int dirs[2];				/* immutable */
+static int now_in;				/* protected by disk: index of the directory that is the disk */
+static bool killed;				/* protected by disk */
+static uint64_t seq_at_kill;			/* protected by disk: seq_begun then */
+static unsigned kills;				/* protected by disk */
 
 static struct file *watched(int fd)
 {
@@ -179,6 +189,34 @@ static void cut(void)
 		cut_file((enum mode)img->mode, f, img);
 }
 
+/* The rest of what this engine does is not seen any more. */
+static void kill_engine(void)
+{
+	static char bytes[1 << 16];
+
+	if (!cutting || killed)
+		return;
+	killed = true;
+	kills++;
+	seq_at_kill = seq_begun;
+	now_in ^= 1;
+	for (int i = 0; i < FILES; i++) {
+		int from = openat(dirs[now_in ^ 1], names[i], O_RDONLY);
+		int to = openat(dirs[now_in], names[i], O_WRONLY | O_CREAT | O_TRUNC, 0600);
+		struct stat st;
+		ssize_t n;
+
+		while ((n = read(from, bytes, sizeof(bytes))) > 0)
+			if (syscall(SYS_write, to, bytes, n) != n)
+				abort();
+		if (n < 0 || fstat(to, &st) < 0)
+			abort();
+		files[i].ino = st.st_ino;
+		close(from);
+		close(to);
+	}
+}
+
 static void note(struct file *f, off_t at, const void *bytes, size_t len)
 {
 	if (f->count == f->cap) {
@@ -224,8 +262,11 @@ ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
 	pthread_mutex_lock(&disk);
 	if (roll(40) == 0)
 		cut();
+	if (roll(500) == 0)
+		kill_engine();
+	f = watched(fd);
 	n = syscall(SYS_pwritev, fd, iov, count, at, 0);
-	for (int i = 0; i < count && done < n; i++) {
+	for (int i = 0; f && i < count && done < n; i++) {
 		size_t len = iov[i].iov_len < (size_t)(n - done) ? iov[i].iov_len : (size_t)(n - done);
 
 		note(f, at + done, iov[i].iov_base, len);
@@ -266,28 +307,29 @@ ssize_t write(int fd, const void *bytes, size_t len)
 
 int ftruncate(int fd, off_t size)
 {
-	struct file *f = watched(fd);
-	int rc = (int)syscall(SYS_ftruncate, fd, size);
+	struct file *f;
+	int rc;
 
-	if (f && rc == 0) {
-		pthread_mutex_lock(&disk);
+	pthread_mutex_lock(&disk);
+	rc = (int)syscall(SYS_ftruncate, fd, size);
+	f = watched(fd);
+	if (f && rc == 0)
 		note(f, 0, NULL, (size_t)size);
-		pthread_mutex_unlock(&disk);
-	}
+	pthread_mutex_unlock(&disk);
 	return rc;
 }
 
 int fallocate(int fd, int mode, off_t at, off_t len)
 {
-	struct file *f = watched(fd);
-	int rc = (int)syscall(SYS_fallocate, fd, mode, at, len);
+	struct file *f;
+	int rc;
 
-	if (f && rc == 0 && mode == 0) {
-		pthread_mutex_lock(&disk);
-		if ((size_t)(at + len) > f->size)
-			note(f, 0, NULL, (size_t)(at + len));
-		pthread_mutex_unlock(&disk);
-	}
+	pthread_mutex_lock(&disk);
+	rc = (int)syscall(SYS_fallocate, fd, mode, at, len);
+	f = watched(fd);
+	if (f && rc == 0 && mode == 0 && (size_t)(at + len) > f->size)
+		note(f, 0, NULL, (size_t)(at + len));
+	pthread_mutex_unlock(&disk);
 	return rc;
 }
 
@@ -307,7 +349,10 @@ int fdatasync(int fd)
 	pthread_mutex_lock(&disk);
 	if (roll(4) == 0)
 		cut();
-	cover(f, covered);
+	if (roll(f == &files[3] ? 10 : 200) == 0)
+		kill_engine();
+	if (watched(fd))
+		cover(f, covered);
 	if (roll(2) == 0)
 		cut();
 	pthread_mutex_unlock(&disk);
@@ -342,8 +387,10 @@ static void batch(struct kv *kv, uint64_t seq)
 	static char value[BIG_BYTES];
 	char key[16];
 
-	if (kv == watched_kv)
+	pthread_mutex_lock(&disk);
+	if (kv == watched_kv && !killed)
 		seq_begun = seq;
+	pthread_mutex_unlock(&disk);
 	assert_int_equal(kv_begin(kv), 0);
 	assert_int_equal(kv_put(kv, 1, key_of(seq, key), value_of(seq, value)), 0);
 	assert_int_equal(kv_put(kv, 2, slice_str("seq"), slice_of(&seq, sizeof(seq))), 0);
@@ -403,8 +450,8 @@ static void assert_content(struct kv *kv)
 
 /* --- cutting -------------------------------------------------------------------------------------- */
 
-static char dir_path[64], image_path[80];
-static int dirfd, image_fd;
+static char dir_path[512], paths[3][600];
+static int image_fd;
 
 static struct kv *open_kv(int fd)
 {
@@ -464,7 +511,7 @@ static unsigned judge_all(unsigned done)
 static void watch(void)
 {
 	for (int i = 0; i < FILES; i++) {
-		int fd = openat(dirfd, names[i], O_RDONLY);
+		int fd = openat(dirs[0], names[i], O_RDONLY);
 		struct stat st;
 
 		assert_int_equal(fstat(fd, &st), 0);
@@ -482,7 +529,10 @@ static void unwatch(void)
 		cover(&files[i], files[i].count);
 		free(files[i].durable);
 		free(files[i].notes);
-		files[i] = (struct file){ 0 };
+		files[i].durable = NULL;
+		files[i].notes = NULL;
+		files[i].cap = 0;
+		files[i].ino = 0;
 	}
 }
 
@@ -491,6 +541,38 @@ static void set_cutting(bool on)
 	pthread_mutex_lock(&disk);
 	cutting = on;
 	pthread_mutex_unlock(&disk);
+}
+
+/* Nothing that was said after the kill counts. */
+static void note_synced(uint64_t seq)
+{
+	pthread_mutex_lock(&disk);
+	if (!killed && seq > seq_synced)
+		seq_synced = seq;
+	pthread_mutex_unlock(&disk);
+}
+
+/* After a kill: leave the old engine, which works on files that do not count any more, and go on with what it left. */
+static struct kv *after_kill(struct kv *kv)
+{
+	uint64_t committed = kv_seq(kv);
+	int dir;
+
+	pthread_mutex_lock(&disk);
+	dir = killed ? dirs[now_in] : -1;
+	killed = false;
+	pthread_mutex_unlock(&disk);
+	if (dir < 0)
+		return kv;
+	assert_int_equal(kv_close(kv), 0);
+	kv = watched_kv = open_kv(dir);
+	/* The batch during which the kill came may be there or not; that test cannot tell when exactly it came. */
+	if (kv_seq(kv) + 1 < seq_at_kill || kv_seq(kv) > committed)
+		fail_msg("killed at batch %llu, found %llu", (unsigned long long)seq_at_kill,
+			 (unsigned long long)kv_seq(kv));
+	assert_content(kv);
+	note_synced(kv_seq(kv));	/* unless it was killed again while it opened */
+	return kv;
 }
 
 static void a_cut_leaves_a_state_that_was(void **state)
@@ -502,10 +584,10 @@ static void a_cut_leaves_a_state_that_was(void **state)
 	(void)state;
 	if (getenv("KV_POWER_SEED"))
 		seed = rnd = (unsigned)strtoul(getenv("KV_POWER_SEED"), NULL, 10);
-	assert_int_equal(kv_create(dirfd), 0);
+	assert_int_equal(kv_create(dirs[0]), 0);
 	watch();
 	set_cutting(true);
-	kv = watched_kv = open_kv(dirfd);
+	kv = watched_kv = open_kv(dirs[0]);
 	while (done < cuts) {
 		unsigned dice = (unsigned)rand_r(&rnd) % 200;
 
@@ -515,24 +597,23 @@ static void a_cut_leaves_a_state_that_was(void **state)
 			uint64_t seq = kv_seq(kv) - (unsigned)rand_r(&rnd) % 3;
 
 			assert_int_equal(kv_sync(kv, seq), 0);
-			seq_synced = seq > seq_synced ? seq : seq_synced;
+			note_synced(seq);
 		} else if (dice < 14) {
 			assert_int_equal(kv_publish(kv), 0);
 		} else if (dice < 20 && !checkpoint_running(kv)) {
 			assert_int_equal(checkpoint_begin(kv, false), 0);	/* goes on in the background */
 		} else if (dice == 20) {
 			assert_int_equal(kv_checkpoint(kv), 0);
-			seq_synced = kv_seq(kv);
-		} else if (dice == 21 && kv_seq(kv) % 4 == 0) {
-			assert_int_equal(kv_close(kv), 0);
-			kv = watched_kv = open_kv(dirfd);
-			seq_synced = kv_seq(kv);
+			note_synced(kv_seq(kv));
 		}
+		kv = after_kill(kv);
 		done = judge_all(done);
 	}
 	set_cutting(false);
+	kv = after_kill(kv);
 	assert_content(kv);
-	print_message("%u cuts, %llu batches\n", done, (unsigned long long)kv_seq(kv));
+	print_message("%u cuts, %u kills, %llu batches\n", done, kills, (unsigned long long)kv_seq(kv));
+	assert_true(kills > 0);
 	assert_int_equal(kv_close(kv), 0);
 	unwatch();
 	done = judge_all(done);
@@ -547,24 +628,36 @@ static void remove_all(int fd)
 
 static int setup(void **state)
 {
+	static const char *const subs[3] = { "a", "b", "image" };
+	const char *tmp = getenv("TMPDIR");
+
 	(void)state;
-	snprintf(dir_path, sizeof(dir_path), "/tmp/kv-power-XXXXXX");
+	snprintf(dir_path, sizeof(dir_path), "%s/kv-power-XXXXXX", tmp ? tmp : "/tmp");
 	assert_non_null(mkdtemp(dir_path));
-	dirfd = open(dir_path, O_RDONLY | O_DIRECTORY);
-	snprintf(image_path, sizeof(image_path), "%s/image", dir_path);
-	assert_int_equal(mkdir(image_path, 0700), 0);
-	image_fd = open(image_path, O_RDONLY | O_DIRECTORY);
-	return dirfd < 0 || image_fd < 0;
+	for (int i = 0; i < 3; i++) {
+		int fd;
+
+		snprintf(paths[i], sizeof(paths[i]), "%s/%s", dir_path, subs[i]);
+		assert_int_equal(mkdir(paths[i], 0700), 0);
+		fd = open(paths[i], O_RDONLY | O_DIRECTORY);
+		assert_true(fd >= 0);
+		*(i < 2 ? &dirs[i] : &image_fd) = fd;
+	}
+	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	remove_all(image_fd);
-	remove_all(dirfd);
-	close(image_fd);
-	close(dirfd);
-	return rmdir(image_path) || rmdir(dir_path);
+	for (int i = 0; i < 3; i++) {
+		int fd = i < 2 ? dirs[i] : image_fd;
+
+		remove_all(fd);
+		close(fd);
+		assert_int_equal(rmdir(paths[i]), 0);
+	}
+	assert_int_equal(rmdir(dir_path), 0);
+	return 0;
 }
 
 int main(void)

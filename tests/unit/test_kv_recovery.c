@@ -36,7 +36,7 @@ static const char *const store_files[] = {
 	"meta.mdb", "journal.0", "journal.1", "sync.meta", "meta.mdb-lock", "sync.meta.new", "acked",
 };
 
-static char dir_path[64];
+static char dir_path[512];
 static int dirfd;
 
 static void remove_all(int fd)
@@ -47,8 +47,10 @@ static void remove_all(int fd)
 
 static int setup(void **state)
 {
+	const char *tmp = getenv("TMPDIR");
+
 	(void)state;
-	snprintf(dir_path, sizeof(dir_path), "/tmp/kv-recovery-XXXXXX");
+	snprintf(dir_path, sizeof(dir_path), "%s/kv-recovery-XXXXXX", tmp ? tmp : "/tmp");
 	assert_non_null(mkdtemp(dir_path));
 	dirfd = open(dir_path, O_RDONLY | O_DIRECTORY);
 	assert_true(dirfd >= 0);
@@ -688,11 +690,11 @@ static void copy_file(int from_dir, int to_dir, const char *name)
 	close(to);
 }
 
-static int other_dir(char path[80])
+static int other_dir(char path[600])
 {
 	int fd;
 
-	snprintf(path, 80, "%s/other", dir_path);
+	snprintf(path, sizeof(char[600]), "%s/other", dir_path);
 	assert_int_equal(mkdir(path, 0700), 0);
 	fd = open(path, O_RDONLY | O_DIRECTORY);
 	assert_true(fd >= 0);
@@ -708,7 +710,7 @@ static void remove_other(int fd, const char *path)
 
 static void a_copied_store_opens(void **state)
 {
-	char path[80];
+	char path[600];
 	int fd;
 
 	(void)state;
@@ -732,7 +734,7 @@ static void refuse(const char *why)
 
 static void files_of_two_stores_are_refused(void **state)
 {
-	char path[80];
+	char path[600];
 	int fd;
 
 	(void)state;
@@ -886,7 +888,7 @@ static void a_read_only_open_sees_everything(void **state)
 static void space_freed_makes_it_go_on(void **state)
 {
 	static char value[8000];
-	char path[80], key[16];
+	char path[600], key[16];
 	struct kv *kv;
 	int fd, filler, rc = 0;
 	unsigned n;
