@@ -155,6 +155,7 @@ struct cas {
 
 	atomic_bool committing;		/* a stage is committed in part: nothing is collected until it is done */
 	bool free_dirty;		/* core thread: there may be rows to reclaim */
+	bool no_punch;			/* core thread: the file system cannot; then only whole segments go */
 	bool free_postponed;		/* core thread: this round met rows that are not ripe yet */
 	uint32_t reclaim_segment;	/* core thread: where the next reclaim step goes on */
 	uint64_t reclaim_offset;	/* core thread */

@@ -14,6 +14,7 @@
 
 #define BLOCK 4096u		/* only whole blocks can be given back */
 #define RECLAIM_ROWS_MIN 16u
+#define RECLAIM_BYTES_MAX (4u << 20)	/* of one step: punching takes about a quarter of a millisecond a MiB */
 
 /* --- rows ------------------------------------------------------------------------------------------- */
 
@@ -130,6 +131,8 @@ struct reclaim {
 	size_t count;
 	bool at_end;			/* of the table */
 	bool postponed;			/* something was not ripe */
+	bool stopped;			/* enough for one step */
+	uint64_t bytes_left;		/* until then */
 	uint64_t bytes;
 };
 
@@ -209,31 +212,44 @@ static int punch(struct cas *cas, uint32_t segment, uint64_t from, uint64_t len)
 	return rc;
 }
 
+/* Punch what is not punched yet of rows FIRST..END, neighbours; blocks that two rows share, too. */
+static int punch_run(struct reclaim *r, size_t first, size_t end, uint64_t from, uint64_t len)
+{
+	int rc = 0;
+
+	for (size_t i = first, next; i < end && rc == 0; i = next) {
+		uint64_t at = r->rows[i].offset / BLOCK * BLOCK, to;
+
+		for (next = i + 1; next < end && r->rows[i].seq != 0 && r->rows[next].seq != 0;)
+			next++;
+		if (r->rows[i].seq == 0)
+			continue;
+		to = (r->rows[next - 1].offset + r->rows[next - 1].len + BLOCK - 1) / BLOCK * BLOCK;
+		at = at > from ? at : from;
+		to = to < from + len ? to : from + len;
+		rc = punch(r->cas, r->rows[i].segment, at, to > at ? to - at : 0);
+	}
+	return rc;
+}
+
 /* Rows FIRST..END are one ripe range: punch it and make it one row. */
 static int reclaim_run(struct reclaim *r, size_t first, size_t end)
 {
 	struct free_row merged = r->rows[first];
 	struct segment_row segment;
 	uint64_t from, len, before = 0;
-	bool pending = false;
-	int rc = 0;
+	int rc;
 
 	merged.len = r->rows[end - 1].offset + r->rows[end - 1].len - merged.offset;
 	merged.seq = 0;
 	for (size_t i = first; i < end; i++) {
-		const struct free_row *row = &r->rows[i];
-
-		pending = pending || row->seq != 0;
-		if (row->seq == 0) {
-			whole_blocks(row->offset, row->len, &from, &len);
-			before += len;
-		}
+		whole_blocks(r->rows[i].offset, r->rows[i].len, &from, &len);
+		before += r->rows[i].seq == 0 ? len : 0;
 	}
-	if (!pending && end - first == 1)
-		return 0;
 	whole_blocks(merged.offset, merged.len, &from, &len);
-	rc = punch(r->cas, merged.segment, from, len);
+	rc = punch_run(r, first, end, from, len);
 	if (rc == -EOPNOTSUPP) {	/* then the space comes back when the whole segment is dead */
+		r->cas->no_punch = true;
 		len = before;
 		rc = 0;
 	}
@@ -276,22 +292,42 @@ static int reclaim_segment(struct reclaim *r, size_t first, size_t end, bool who
 	return rc;
 }
 
+/* Where the run of ripe neighbours that starts at FIRST ends, for this step. */
+static size_t run_end(struct reclaim *r, size_t first, size_t end, uint64_t *ret_pending)
+{
+	size_t next = first;
+
+	*ret_pending = 0;
+	while (next < end && *ret_pending < r->bytes_left && is_ripe(r, r->rows[next].seq) &&
+	       (next == first ||
+		r->rows[next].offset == r->rows[next - 1].offset + r->rows[next - 1].len)) {
+		*ret_pending += r->rows[next].seq != 0 ? r->rows[next].len : 0;
+		next++;
+	}
+	return next;
+}
+
 /* Runs of ripe neighbours in rows FIRST..END, all of one segment; *RET_LAST_RUN is where the last run began. */
 static int reclaim_runs(struct reclaim *r, size_t first, size_t end, size_t *ret_last_run)
 {
 	int rc = 0;
 
 	for (size_t i = first, next; i < end && rc == 0; i = next) {
-		next = i + 1;
-		*ret_last_run = i;
-		if (!is_ripe(r, r->rows[i].seq)) {
-			r->postponed = true;
-			continue;
+		uint64_t pending;
+
+		if (r->bytes_left == 0) {
+			r->stopped = true;
+			break;
 		}
-		while (next < end && is_ripe(r, r->rows[next].seq) &&
-		       r->rows[next].offset == r->rows[next - 1].offset + r->rows[next - 1].len)
-			next++;
-		rc = reclaim_run(r, i, next);
+		*ret_last_run = i;
+		next = run_end(r, i, end, &pending);
+		if (next == i) {
+			r->postponed = true;
+			next = i + 1;
+		} else if (pending > 0 || next - i > 1) {
+			rc = reclaim_run(r, i, next);
+			r->bytes_left -= pending < r->bytes_left ? pending : r->bytes_left;
+		}
 	}
 	return rc;
 }
@@ -309,16 +345,19 @@ static int reclaim_part(struct reclaim *r, size_t first, size_t end, bool starts
 	uint32_t number = r->rows[first].segment;
 	size_t last_run = first;
 	struct segment_row row;
+	bool dead;
 	int rc = segment_row_get(kv_live(r->cas->kv), number, &row, NULL);
 
 	if (rc < 0)
 		return rc;
-	if (row.chunks == 0 && number < tail && is_ripe(r, row.seq) && starts) {
+	dead = row.chunks == 0 && number < tail && is_ripe(r, row.seq);
+	if (dead && starts && (r->cas->no_punch || row.end - row.given <= RECLAIM_BYTES_MAX)) {
 		resume_at(r->cas, number, 0);
 		return reclaim_segment(r, first, end, ends, row.end - row.given);
 	}
+	r->postponed = r->postponed || dead;	/* removed in another round, when most of it is punched */
 	rc = reclaim_runs(r, first, end, &last_run);
-	/* The last run may continue behind what was gathered; but do go on. */
+	/* The last run may go on behind what was gathered; but do go on. */
 	if (last_run > 0 || r->count > 1)
 		resume_at(r->cas, number, r->rows[last_run].offset);
 	else
@@ -335,7 +374,7 @@ static int reclaim_rows(struct reclaim *r)
 	pthread_mutex_lock(&r->cas->lock);
 	tail = r->cas->tail_segment;
 	pthread_mutex_unlock(&r->cas->lock);
-	for (size_t first = 0, end; first < r->count && rc == 0; first = end) {
+	for (size_t first = 0, end; first < r->count && rc == 0 && !r->stopped; first = end) {
 		for (end = first + 1; end < r->count && r->rows[end].segment == r->rows[first].segment;)
 			end++;
 		rc = reclaim_part(r, first, end, starts || first > 0, end < r->count || r->at_end, tail);
@@ -360,7 +399,7 @@ static int reclaim_batch(struct reclaim *r)
 int cas_reclaim_step(struct cas *cas, unsigned budget, uint64_t *ret_bytes, bool *ret_more)
 {
 	size_t max = budget > RECLAIM_ROWS_MIN ? budget : RECLAIM_ROWS_MIN;
-	struct reclaim r = { .cas = cas };
+	struct reclaim r = { .cas = cas, .bytes_left = RECLAIM_BYTES_MAX };
 	int rc;
 
 	cas_note_committed(cas);
@@ -379,6 +418,7 @@ int cas_reclaim_step(struct cas *cas, unsigned budget, uint64_t *ret_bytes, bool
 	free(r.rows);
 	if (rc < 0)
 		return rc;
+	r.at_end = r.at_end && !r.stopped;
 	cas->free_postponed = cas->free_postponed || r.postponed;
 	if (r.at_end) {
 		cas->reclaim_segment = 0;

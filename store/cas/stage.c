@@ -291,9 +291,11 @@ static int segment_start(struct cas_stage *s)
 	char name[9];
 
 	segment_name(s->segment, name);
-	s->fd = io_openat(s->cas->dirfd, name, O_RDWR | O_CREAT, 0600);
-	if (s->out_at == 0)
+	s->fd = io_openat(s->cas->dirfd, name, O_RDWR, 0);
+	if (s->fd == -ENOENT) {
+		s->fd = io_openat(s->cas->dirfd, name, O_RDWR | O_CREAT, 0600);
 		s->created = true;
+	}
 	return s->fd < 0 ? s->fd : 0;
 }
 
