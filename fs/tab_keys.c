@@ -30,10 +30,11 @@ static const struct keys_kind kinds[] = {
 
 static const struct keys_kind *kind_of(uint64_t dir)
 {
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (kinds[i].dir == node_kind(dir))
-			return &kinds[i];
-	return NULL;
+	const struct keys_kind *k = kinds;
+
+	while (k->dir != node_kind(dir) && k->dir != NODE_EXPERIMENT_TAGS)	/* the last */
+		k++;
+	return k;
 }
 
 static struct value_target target_of(const struct keys_kind *k, uint64_t dir, uint32_t key)
