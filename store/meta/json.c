@@ -13,9 +13,9 @@ struct parser {
 	struct buf key;			/* of the objects that we are in, joined */
 	struct buf names;		/* of all members: pack of (length, bytes), to find those that come twice */
 	struct buf string;		/* the last one decoded */
-	int (*emit)(void *arg, const struct json_member *member);
+	size_t count;			/* of names */
+	int (*emit)(void *arg, const struct json_member *member);	/* NULL: collect names only */
 	void *arg;
-	size_t count;
 };
 
 static int bad(const struct parser *p, const char *what)
@@ -268,10 +268,12 @@ static int emit_member(struct parser *p, enum json_type type, const uint8_t *fro
 
 	if (type == JSON_STRING)
 		member.text = buf_slice(&p->string);
+	if (p->emit)
+		return p->emit(p->arg, &member);
 	buf_add(&p->names, &len, sizeof(len));
 	buf_add_slice(&p->names, buf_slice(&p->key));
 	p->count++;
-	return buf_err(&p->names) < 0 ? -ENOMEM : p->emit(p->arg, &member);
+	return buf_err(&p->names);
 }
 
 static int parse_value(struct parser *p, unsigned depth)
@@ -361,24 +363,33 @@ static int check_names(const struct parser *p)
 	return rc;
 }
 
-int json_flatten(struct slice text, int (*emit)(void *arg, const struct json_member *member), void *arg)
+static int parse_whole(struct parser *p)
 {
-	struct parser p = { .start = text.data, .emit = emit, .arg = arg };
 	int rc;
 
-	p.at = p.start;
+	p->at = p->start;
+	p->key.len = 0;
+	if (!next_is(p, '{'))
+		return bad(p, "an object (\"{\") is expected");
+	rc = next_is(p, '}') ? 0 : parse_members(p, 1);
+	skip_blanks(p);
+	if (rc == 0 && p->at != p->end)
+		rc = bad(p, "something follows the object");
+	return rc;
+}
+
+int json_flatten(struct slice text, int (*emit)(void *arg, const struct json_member *member), void *arg)
+{
+	struct parser p = { .start = text.data, .arg = arg };
+	int rc;
+
 	p.end = p.start + text.len;
-	if (!next_is(&p, '{'))
-		rc = bad(&p, "an object (\"{\") is expected");
-	else if (next_is(&p, '}'))
-		rc = 0;
-	else
-		rc = parse_members(&p, 1);
-	skip_blanks(&p);
-	if (rc == 0 && p.at != p.end)
-		rc = bad(&p, "something follows the object");
+	rc = parse_whole(&p);		/* nothing is told before all of it is known to be good */
 	if (rc == 0)
 		rc = check_names(&p);
+	p.emit = emit;
+	if (rc == 0)
+		rc = parse_whole(&p);
 	buf_release(&p.key);
 	buf_release(&p.names);
 	buf_release(&p.string);
