@@ -45,7 +45,6 @@ static const struct node_ops *const tables[NODE_KIND_END] = {
 	[NODE_CTL] = &ctl_ops,
 	[NODE_RUN_ALIAS] = &run_link_ops,
 	[NODE_RUN_SELF] = &run_self_ops,
-	[NODE_TRASH_ENTRY] = &trash_entry_ops,
 };
 
 const struct node_ops *node_ops_of(uint64_t node)

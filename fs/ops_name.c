@@ -6,6 +6,8 @@
 
 #include "fs/fs.h"
 #include "fs/ops_internal.h"
+#include "store/meta/experiment.h"
+#include "store/meta/run.h"
 
 static int lookup(struct call *c, struct node_entry *e)
 {
@@ -99,6 +101,40 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, const char *
 	make(&c, &how);
 }
 
+/* Does the directory DIR belong to a run or an experiment that lies in the trash? */
+static bool is_in_trash(struct fs *fs, uint64_t dir)
+{
+	struct experiment experiment;
+	struct run run;
+
+	switch ((int)node_kind(dir)) {
+	case NODE_EXPERIMENT:
+	case NODE_EXPERIMENT_TAGS:
+		return experiment_get(fs_view(fs), node_object(dir), &experiment) == 0 && experiment.deleted_ms != 0;
+	case NODE_RUN:
+	case NODE_RUN_PARAMS:
+	case NODE_RUN_METRICS:
+	case NODE_RUN_HISTORIES:
+	case NODE_RUN_TAGS:
+	case NODE_RUN_CHILDREN:
+	case NODE_RUN_LINEAGE:
+		return run_get(fs_view(fs), node_object(dir), &run) == 0 && run.trashed;
+	default:
+		return false;
+	}
+}
+
+/*
+ * There every removal is taken: what can go by itself goes, and the rest goes with its run or experiment, so that rm -rf gets to the
+ * directory that destroys it.
+ */
+static int remove_by(struct call *c, int (*ask)(const struct node_ops *ops, struct call *c, void *arg))
+{
+	int rc = ops_change_name(c, ask, NULL);
+
+	return (rc == -EPERM || rc == -EROFS) && is_in_trash(c->fs, c->node) && !c->fs->read_only ? 0 : rc;
+}
+
 static int ask_unlink(const struct node_ops *ops, struct call *c, void *arg)
 {
 	(void)arg;
@@ -107,7 +143,7 @@ static int ask_unlink(const struct node_ops *ops, struct call *c, void *arg)
 
 static void do_unlink(struct call *c)
 {
-	ops_reply_status(c, ops_change_name(c, ask_unlink, NULL));
+	ops_reply_status(c, remove_by(c, ask_unlink));
 }
 
 void op_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
@@ -127,7 +163,7 @@ static int ask_rmdir(const struct node_ops *ops, struct call *c, void *arg)
 
 static void do_rmdir(struct call *c)
 {
-	ops_reply_status(c, ops_change_name(c, ask_rmdir, NULL));
+	ops_reply_status(c, remove_by(c, ask_rmdir));
 }
 
 void op_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)

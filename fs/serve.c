@@ -176,10 +176,10 @@ static void *signals_main(void *arg)
 	return NULL;
 }
 
-static int signals_start(struct server *s)
+/* Before the first thread: all of them inherit the mask, so that only signals_main() gets these. */
+static void signals_block(void)
 {
 	sigset_t all;
-	int rc;
 
 	sigemptyset(&all);
 	sigaddset(&all, SIGTERM);
@@ -188,7 +188,12 @@ static int signals_start(struct server *s)
 	sigaddset(&all, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	rc = -pthread_create(&s->signals, NULL, signals_main, s);
+}
+
+static int signals_start(struct server *s)
+{
+	int rc = -pthread_create(&s->signals, NULL, signals_main, s);
+
 	s->has_signals = rc == 0;
 	return rc;
 }
@@ -458,6 +463,7 @@ int serve(const struct serve_options *options)
 	struct server *s = calloc(1, sizeof(*s));
 	int rc;
 
+	signals_block();
 	if (!s)
 		return -ENOMEM;
 	s->options = options;

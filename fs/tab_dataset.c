@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 
 #include "fs/scratch.h"
-#include "fs/tab_dataset.h"
 #include "fs/tab_tree.h"
 #include "store/base/clock.h"
 #include "store/meta/entry.h"
@@ -205,7 +204,7 @@ static int alias_node(struct call *c, uint32_t entry, struct slice word, struct 
 	return alias_getattr(c, ret->node, NULL, &ret->attr);
 }
 
-int dataset_entry(struct call *c, const struct entry_found *found, struct slice name, struct node_entry *ret)
+static int found_entry(struct call *c, const struct entry_found *found, struct slice name, struct node_entry *ret)
 {
 	struct entry_name parsed;
 	struct version v;
@@ -235,7 +234,7 @@ static int space_lookup(struct call *c, uint64_t dir, struct slice name, struct 
 		rc = scratch_lookup(c->fs, dir, name, ret);	/* a symlink on its way to be an alias */
 		return rc == FS_NOT_MINE ? -ENOENT : rc;
 	}
-	return rc ? rc : dataset_entry(c, &found, name, ret);
+	return rc ? rc : found_entry(c, &found, name, ret);
 }
 
 /* Only a head's name can be made. */
@@ -653,15 +652,6 @@ static int list_entry(void *arg, const struct entry *e)
 	buf_add_slice(&l->name, e->name);
 	rc = buf_err(&l->name);
 	return rc ? rc : list_of_entry(l);
-}
-
-int dataset_list(struct call *c, const struct entry *e, uint64_t cookie, struct dir_fill *fill)
-{
-	struct listing l = { .c = c, .fill = fill, .cookie = cookie, .name = BUF_INIT };
-	int rc = list_entry(&l, e);
-
-	buf_release(&l.name);
-	return rc;
 }
 
 static int space_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie, struct dir_fill *fill)

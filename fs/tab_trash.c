@@ -2,15 +2,15 @@
 /*
  * tab_trash - /trash and its four directories: what was deleted, under the names that trash.h keeps.
  *
- * Experiments, runs and single versions show as they did; a dataset or model is a directory of its head, versions and aliases.  mv out of here
- * restores, mv to here trashes, from wherever; unlink and rmdir destroy for ever.
+ * Everything shows as what it was: experiments and runs as directories, a dataset or model as its head (without one, as its newest version), whose
+ * versions and aliases are out of sight until it comes back.  mv out of here restores, mv to here trashes, from wherever; unlink and rmdir destroy
+ * for ever.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "fs/tab_dataset.h"
-#include "fs/tab_tree.h"
+#include "fs/fs.h"
 #include "store/meta/entry.h"
 #include "store/meta/experiment.h"
 #include "store/meta/run.h"
@@ -29,131 +29,25 @@ static enum trash_dir trash_of(uint64_t dir)
 	return (enum trash_dir)node_inner(dir);
 }
 
-/* --- a dataset or model in the trash: a directory ---------------------------------------------------- */
-
-static int entry_getattr(struct call *c, uint64_t node, struct handle *h, struct node_attr *ret)
-{
-	struct entry e;
-	int rc = entry_get(fs_view(c->fs), node_object(node), &e);
-
-	(void)h;
-	if (rc == 0) {
-		node_fill_attr(c->fs, ret, S_IFDIR | 0755, e.uid, e.gid, 0, e.deleted_ms ? e.deleted_ms : e.changed_ms);
-		ret->st.st_nlink = 2;
-	}
-	return rc;
-}
-
-/* As entry_lookup(), but in the trash and of this one. */
-static int find_in(struct fs *fs, const struct entry *e, struct slice name, struct entry_found *ret)
-{
-	struct entry_name parsed;
-	struct version v;
-	int rc = entry_name_parse(name, &parsed);
-
-	if (rc == 0 && !slice_eq(slice_str(parsed.head), e->name))
-		rc = -ENOENT;
-	if (rc)
-		return -ENOENT;
-	*ret = (struct entry_found){ .kind = parsed.kind, .entry = e->id, .n = parsed.n, .is_dir = e->is_dir };
-	if (parsed.kind == ENTRY_NAME_HEAD)
-		return e->has_head ? 0 : -ENOENT;
-	if (parsed.kind == ENTRY_NAME_ALIAS)
-		rc = alias_get(fs_view(fs), e->id, slice_str(parsed.word), &ret->n);
-	if (rc == 0)
-		rc = version_get(fs_view(fs), e->id, ret->n, &v);
-	if (rc || v.destroyed || (v.is_dir ? !parsed.fits_dir : !parsed.fits_file))
-		return rc && rc != -ENOENT ? rc : -ENOENT;
-	ret->serial = v.serial;
-	ret->is_dir = v.is_dir;
-	return 0;
-}
-
-static int entry_lookup_in(struct call *c, uint64_t dir, struct slice name, struct node_entry *ret)
-{
-	struct entry_found found;
-	struct entry e;
-	int rc = entry_get(fs_view(c->fs), node_object(dir), &e);
-
-	if (rc == 0)
-		rc = find_in(c->fs, &e, name, &found);
-	return rc ? rc : dataset_entry(c, &found, name, ret);
-}
-
-static int entry_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie, struct dir_fill *fill)
-{
-	struct entry e;
-	int rc = entry_get(fs_view(c->fs), node_object(dir), &e);
-
-	(void)h;
-	if (rc == 0)
-		rc = dataset_list(c, &e, cookie, fill);
-	return rc < 0 ? rc : 0;
-}
-
-static int destroy_in_batch(struct call *c, const struct entry_found *found, const struct entry_name *name)
-{
-	struct meta_actor who = call_actor(c);
-	struct meta *m = c->fs->meta;
-
-	switch (found->kind) {
-	case ENTRY_NAME_HEAD:
-		return entry_destroy_head(m, found->entry);
-	case ENTRY_NAME_VERSION:
-		return version_destroy(m, found->serial);
-	case ENTRY_NAME_ALIAS:
-		if (slice_eq(slice_str(name->word), slice_str("latest")))
-			return 0;	/* computed: goes with the versions */
-		return alias_remove(m, found->entry, slice_str(name->word), &who);
-	}
-	return -ENOENT;
-}
-
-static int entry_remove_in(struct call *c, uint64_t dir, struct slice name)
-{
-	struct fs *fs = c->fs;
-	struct entry_found found;
-	struct entry_name parsed;
-	struct entry e;
-	int rc = entry_get(fs_view(fs), node_object(dir), &e);
-
-	if (rc == 0)
-		rc = find_in(fs, &e, name, &found);
-	if (rc == 0)
-		rc = entry_name_parse(name, &parsed);
-	if (rc == 0)
-		rc = call_may_change(c, e.uid);
-	if (rc == 0)
-		rc = fs_begin(fs);
-	return rc ? rc : fs_end(fs, destroy_in_batch(c, &found, &parsed));
-}
-
-static void entry_path(struct fs *fs, uint64_t node, struct buf *out)
-{
-	struct entry e;
-
-	if (entry_get(fs_view(fs), node_object(node), &e) != 0)
-		return;
-	buf_add_str(out, e.space == ENTRY_DATA ? "/trash/data/" : "/trash/models/");
-	(void)!trash_name(fs_view(fs), TRASH_ENTRY, e.id, out);
-}
-
-const struct node_ops trash_entry_ops = {
-	.lookup = entry_lookup_in,
-	.unlink = entry_remove_in,
-	.rmdir = entry_remove_in,
-	.readdir = entry_readdir,
-	.getattr = entry_getattr,
-	.path = entry_path,
-};
-
 /* --- the directories of the trash ------------------------------------------------------------------------ */
+
+/* The head; without one the newest version. */
+static int entry_item(struct call *c, uint32_t id, struct node_entry *ret)
+{
+	struct entry e;
+	struct version v;
+	int rc = entry_get(fs_view(c->fs), id, &e);
+
+	if (rc == 0 && !e.has_head)
+		rc = version_get(fs_view(c->fs), id, e.newest, &v);
+	if (rc)
+		return rc;
+	ret->node = e.has_head ? node_id(NODE_TREE_HEAD, e.tree, TREE_ROOT) : node_id(NODE_TREE_VERSION, v.serial, TREE_ROOT);
+	return node_ops_of(ret->node)->getattr(c, ret->node, NULL, &ret->attr);
+}
 
 static int item_entry(struct call *c, const struct trash_item *item, struct node_entry *ret)
 {
-	struct version v;
-	int rc;
-
 	ret->entry_timeout = 0;
 	switch (item->kind) {
 	case TRASH_EXPERIMENT:
@@ -163,12 +57,10 @@ static int item_entry(struct call *c, const struct trash_item *item, struct node
 		ret->node = node_id(NODE_RUN, item->id, 0);
 		break;
 	case TRASH_ENTRY:
-		ret->node = node_id(NODE_TRASH_ENTRY, item->id, 0);
-		break;
+		return entry_item(c, item->id, ret);
 	case TRASH_VERSION:
-		rc = version_by_serial(fs_view(c->fs), item->id, &v);
 		ret->node = node_id(NODE_TREE_VERSION, item->id, TREE_ROOT);
-		return rc ? rc : tree_entry(c->fs, v.place, TREE_ROOT, ret->node, ret);
+		break;
 	}
 	return node_ops_of(ret->node)->getattr(c, ret->node, NULL, &ret->attr);
 }

@@ -8,7 +8,7 @@
 #include "store/base/io.h"
 #include "store/store_internal.h"
 
-#define COLLECT_CHUNKS 256u	/* chunks collected in one step */
+#define COLLECT_CHUNKS 64u	/* chunks collected in one step */
 #define RECLAIM_RANGES 256u	/* ranges punched in one step */
 #define COMPACT_SHARE 4u	/* rewriting pays when 1/COMPACT_SHARE of the main file is free */
 #define COMPACT_MIN (1u << 20)	/* … and at least so many bytes */

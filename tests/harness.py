@@ -162,7 +162,7 @@ class Mount:
                                          cwd="/", env=dict(os.environ, **(env or {})))
         _live.append(self)
         deadline = time.monotonic() + timeout * SLOWER
-        while not (mounted_by(self.path) and os.path.lexists(self.path / "README")):
+        while not answers(self.path):
             if not self.alive():
                 self._forget()
                 raise HarnessError(f"labfs mount ended with {self.proc.returncode}:\n{self.read_log()}")
@@ -260,6 +260,17 @@ class Mount:
             text += report.read_text(encoding="utf-8", errors="replace")
         if BAD_LOG.search(text):
             raise HarnessError(f"the daemon's log:\n{text[-8000:]}")
+
+
+def answers(path):
+    """Is a labfs mounted at PATH whose daemon answers?  (statvfs: the kernel keeps no answer to it.)"""
+    if not mounted_by(path):
+        return False
+    try:
+        os.statvfs(path)
+    except OSError:
+        return False
+    return os.path.lexists(Path(path) / "README")
 
 
 def mounted_by(path):

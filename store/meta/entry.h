@@ -107,8 +107,6 @@ MUST_CHECK int entry_trash(struct meta *m, uint32_t id);
 MUST_CHECK int entry_restore(struct meta *m, uint32_t id, struct slice name);		/* -EEXIST */
 /* From the trash, for ever.  Versions that a run's lineage names leave their record without bytes, and numbers are not used again under that name. */
 MUST_CHECK int entry_destroy(struct meta *m, uint32_t id);
-/* The head of an entry in the trash, for ever; its versions stay there. */
-MUST_CHECK int entry_destroy_head(struct meta *m, uint32_t id);
 MUST_CHECK int entry_set_description(struct meta *m, uint32_t id, struct slice text);
 
 /* --- cutting -------------------------------------------------------------------------------------------------- */

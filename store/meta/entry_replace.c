@@ -116,18 +116,6 @@ int entry_remove_head(struct meta *m, uint32_t id, const struct meta_actor *who,
 	return rc < 0 ? rc : entry_save(m, &o.e);
 }
 
-int entry_destroy_head(struct meta *m, uint32_t id)
-{
-	SCOPED_ENTRY struct entry_own o = OWN_INIT;
-	int rc = entry_load(kv_live(m->kv), id, &o);
-
-	if (rc == 0 && !o.e.trashed)
-		rc = err_set(-EPERM, "'%.*s' is not in the trash", (int)o.e.name.len, (const char *)o.e.name.data);
-	if (rc == 0)
-		rc = entry_drop_head(m, &o);
-	return rc < 0 ? rc : entry_save(m, &o.e);
-}
-
 /* --- A over B ----------------------------------------------------------------------------------------------- */
 
 static int found_alias(void *arg, const struct alias *a)

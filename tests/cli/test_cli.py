@@ -274,7 +274,7 @@ def test_commands_wait_for_each_other(store):
 
 
 def test_wait_gives_up_with_exit_4(store):
-    with open(store.path / "lock", "r+b") as f:
+    with open(store.path / "lock", "a+b") as f:
         import fcntl
         fcntl.flock(f, fcntl.LOCK_EX)
         start = time.monotonic()

@@ -37,14 +37,6 @@ static int wait_for_exit(int pidfd, const char *path)
 	return got > 0 ? 0 : err_set(-EBUSY, "%s: unmounted, but its daemon is still writing", path);
 }
 
-/* Was it left behind by a crash?  Then there is nobody to wait for. */
-static bool is_dead(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) != 0 && errno == ENOTCONN;
-}
-
 static int leave(const char *path)
 {
 	SCOPED_FD int pidfd = -1;
@@ -57,7 +49,7 @@ static int leave(const char *path)
 	if (store && store_owner(store, &owner) == 0)
 		pidfd = (int)syscall(SYS_pidfd_open, owner.pid, 0);
 	free(store);
-	rc = mountpoint_detach(path, is_dead(path));
+	rc = mountpoint_detach(path, mountpoint_is_dead(path));
 	if (rc == -EBUSY)
 		return busy(path);
 	if (rc)

@@ -5,8 +5,6 @@
 #include "tools/cli/mount_options.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,42 +14,35 @@ const struct option_row mount_option_rows[] = {
 	{ NULL, '\0', NULL, NULL },
 };
 
-static int set_allow_other(struct mount_options *o, const char *value)
+static int set_allow_other(struct serve_options *o, const char *value)
 {
 	(void)value;
 	o->allow_other = true;
 	return 0;
 }
 
-static int set_read_only(struct mount_options *o, const char *value)
+static int set_read_only(struct serve_options *o, const char *value)
 {
 	(void)value;
 	o->read_only = true;
 	return 0;
 }
 
-static int set_read_write(struct mount_options *o, const char *value)
+static int set_read_write(struct serve_options *o, const char *value)
 {
 	(void)value;
 	o->read_only = false;
 	return 0;
 }
 
-static int set_group(struct mount_options *o, const char *value)
+static int set_group(struct serve_options *o, const char *value)
 {
-	struct group *group = getgrnam(value);
-	char *end;
-	unsigned long gid = strtoul(value, &end, 10);
-
-	if (!group && (end == value || *end || gid > UINT32_MAX - 1))
-		return err_set(-EINVAL, "group=%s: no such group", value);
-	o->has_group = true;
+	o->group = value;
 	o->allow_other = true;
-	o->group = group ? group->gr_gid : (gid_t)gid;
 	return 0;
 }
 
-static int set_size(struct mount_options *o, const char *value)
+static int set_size(struct serve_options *o, const char *value)
 {
 	static const char units[] = "KMGTP";
 	char *end;
@@ -72,15 +63,15 @@ static int set_size(struct mount_options *o, const char *value)
 	return 0;
 }
 
-static int set_versions(struct mount_options *o, const char *value)
+static int set_versions(struct serve_options *o, const char *value)
 {
 	if (strcmp(value, "list") != 0 && strcmp(value, "hide") != 0)
 		return err_set(-EINVAL, "versions=%s: takes list or hide", value);
-	o->hide_versions = value[0] == 'h';
+	o->versions = value[0] == 'h' ? SERVE_VERSIONS_HIDE : SERVE_VERSIONS_LIST;
 	return 0;
 }
 
-static int ignore(struct mount_options *o, const char *value)
+static int ignore(struct serve_options *o, const char *value)
 {
 	(void)o;
 	(void)value;
@@ -90,7 +81,7 @@ static int ignore(struct mount_options *o, const char *value)
 static const struct {
 	const char *name;
 	bool takes_value;
-	int (*set)(struct mount_options *o, const char *value);
+	int (*set)(struct serve_options *o, const char *value);
 } rows[] = {
 	{ "allow_other", false, set_allow_other }, { "group", true, set_group }, { "ro", false, set_read_only },
 	{ "rw", false, set_read_write }, { "size", true, set_size }, { "versions", true, set_versions },
@@ -101,7 +92,7 @@ static const struct {
 	{ "exec", false, ignore }, { "atime", false, ignore }, { "noatime", false, ignore }, { "relatime", false, ignore },
 };
 
-static int set_one(struct mount_options *o, const char *item)
+static int set_one(struct serve_options *o, const char *item)
 {
 	const char *equals = strchr(item, '=');
 	size_t len = equals ? (size_t)(equals - item) : strlen(item);
@@ -111,7 +102,7 @@ static int set_one(struct mount_options *o, const char *item)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (strlen(rows[i].name) != len || strncmp(rows[i].name, item, len) != 0)
 			continue;
-		if (rows[i].takes_value != (equals != NULL))
+		if (rows[i].takes_value ? !equals || !equals[1] : equals != NULL)
 			return err_set(-EINVAL, "mount option %s %s", rows[i].name,
 				       rows[i].takes_value ? "needs a value" : "takes no value");
 		return rows[i].set(o, equals ? equals + 1 : NULL);
@@ -119,35 +110,12 @@ static int set_one(struct mount_options *o, const char *item)
 	return err_set(-EINVAL, "no mount option '%.*s' (allow_other, group=G, ro, size=LIMIT, versions=list|hide)", (int)len, item);
 }
 
-int mount_options_parse(const char *text, struct mount_options *ret)
+int mount_options_parse(char *text, struct serve_options *ret)
 {
-	char *copy = text ? strdup(text) : NULL, *at = copy, *item;
+	char *item;
 	int rc = 0;
 
-	if (text && !copy)
-		return -ENOMEM;
-	while (rc == 0 && (item = strsep(&at, ",")))
+	while (rc == 0 && (item = strsep(&text, ",")))
 		rc = set_one(ret, item);
-	free(copy);
-	return rc;
-}
-
-int mount_options_from_config(struct kv_view *view, struct mount_options *ret)
-{
-	static const char *const keys[] = { "group", "size", "versions" };
-	struct slice value;
-	int rc = store_config_get(view, "allow_other", &value);
-
-	if (rc == 0)
-		ret->allow_other = slice_eq(value, slice_str("1"));
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && rc == 0; i++) {
-		char item[300];
-
-		rc = store_config_get(view, keys[i], &value);
-		if (rc || value.len == 0 || value.len > 255)
-			continue;
-		snprintf(item, sizeof(item), "%s=%.*s", keys[i], (int)value.len, (const char *)value.data);
-		rc = set_one(ret, item);
-	}
 	return rc;
 }

@@ -5,24 +5,15 @@
 #ifndef TOOLS_CLI_MOUNT_OPTIONS_H
 #define TOOLS_CLI_MOUNT_OPTIONS_H
 
-#include <stdint.h>
-#include <sys/types.h>
-
-#include "store/store.h"
+#include "fs/serve.h"
 #include "tools/cli/options.h"
 
 extern const struct option_row mount_option_rows[];	/* of the command line */
 
-struct mount_options {
-	bool allow_other, read_only, hide_versions;
-	bool has_group;
-	gid_t group;
-	uint64_t size_limit;	/* bytes, 0 none */
-};
-
-/* TEXT is comma-separated ("ro,size=10G"); NULL: nothing.  Generic options that mount(8) and fstab pass are taken and ignored. -EINVAL. */
-MUST_CHECK int mount_options_parse(const char *text, struct mount_options *ret);
-/* The defaults that the store's settings give. */
-MUST_CHECK int mount_options_from_config(struct kv_view *view, struct mount_options *ret);
+/*
+ * TEXT is comma-separated ("ro,size=10G"), its commas are overwritten and RET borrows from it; NULL: nothing.  Generic options that mount(8) and fstab
+ * pass are taken and ignored.  -EINVAL with a sentence.
+ */
+MUST_CHECK int mount_options_parse(char *text, struct serve_options *ret);
 
 #endif

@@ -138,19 +138,27 @@ int mountpoint_detach(const char *path, bool lazy)
 	return run_fusermount(path, lazy);
 }
 
+bool mountpoint_is_dead(const char *path)
+{
+	struct statfs fs;	/* not stat(2): the kernel may still know its attributes */
+
+	return statfs(path, &fs) != 0 && errno == ENOTCONN;
+}
+
 /* --- preparing ------------------------------------------------------------------------------------------- */
 
 static int make_or_revive(const char *path)
 {
 	struct stat st;
 
-	if (stat(path, &st) == 0)
-		return S_ISDIR(st.st_mode) ? 0 : err_set(-ENOTDIR, "%s: not a directory", path);
-	if (errno == ENOTCONN) {
+	while (mountpoint_is_dead(path)) {
 		int rc = mountpoint_detach(path, true);	/* lazily: a shell may stand in it */
 
-		return rc ? err_set(rc, "%s: a dead mount is there and cannot be detached: %s", path, strerror(-rc)) : make_or_revive(path);
+		if (rc)
+			return err_set(rc, "%s: a dead mount is there and cannot be detached: %s", path, strerror(-rc));
 	}
+	if (stat(path, &st) == 0)
+		return S_ISDIR(st.st_mode) ? 0 : err_set(-ENOTDIR, "%s: not a directory", path);
 	if (errno != ENOENT)
 		return err_set(-errno, "%s: %s", path, strerror(errno));
 	if (mkdir(path, 0755) != 0)

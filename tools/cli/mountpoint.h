@@ -16,6 +16,9 @@ char *mountpoint_real(const char *path);
 /* Is one of our mounts on PATH (absolute, real)?  *RET_STORE, when not NULL: the store that it serves; malloc'ed. */
 bool mountpoint_is_ours(const char *path, char **ret_store);
 
+/* Was a mount at PATH left behind by a daemon that died? */
+bool mountpoint_is_dead(const char *path);
+
 /*
  * Make PATH fit to mount on, for the store at STORE (real path): makes the directory when it is missing, detaches a dead mount.
  * *RET: its real path, malloc'ed.  -ENOTDIR, -ENOTEMPTY, -EBUSY (mounted already), -EOPNOTSUPP (on FUSE or NFS), -EINVAL (inside the store or
