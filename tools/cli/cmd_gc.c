@@ -120,7 +120,7 @@ static int measure(void *arg)
 	struct gc *gc = arg;
 	int rc = store_collectable(gc->env->store, kv_live(store_kv(gc->env->store)), &gc->collectable);
 
-	return rc ? rc : store_space(gc->env->store, &gc->space);
+	return rc ? rc : store_space_now(gc->env->store, &gc->space);
 }
 
 static int settle(void *arg)
@@ -144,10 +144,12 @@ int cmd_gc(struct command_env *env)
 		return EXIT_OK;
 	}
 	rc = env_core(env, settle, &gc);
-	if (rc == 0)
+	/* Twice: what collecting lets go of, the layers of dropped files, sealing empties. */
+	for (int round = 0; round < 2 && rc == 0; round++) {
 		rc = seal_all(&gc);
-	if (rc == 0)
-		rc = collect_all(&gc);
+		if (rc == 0)
+			rc = collect_all(&gc);
+	}
 	if (rc == 0 && !env->served)
 		rc = store_compact(env->store, &gc.freed);
 	if (rc == 0)
