@@ -185,8 +185,8 @@ int inode_remove(struct trees *t, struct tree_row *row, struct inode *n)
 	tomb = stays;
 	if (!rc && n->stored)
 		rc = content_get(kv_live(t->kv), n->stored, &c);
-	if (!rc && n->epoch == row->epoch) {	/* what lies below it must not show again */
-		rc = epoch_get(kv_live(t->kv), TABLE_INODE, &prefix, row->epoch - 1, &older, &v);
+	if (!rc && !stays && n->epoch) {	/* what lies below it must not show again */
+		rc = epoch_get(kv_live(t->kv), TABLE_INODE, &prefix, n->epoch - 1, &older, &v);
 		tomb = !rc;
 		rc = rc == -ENOENT ? 0 : rc;
 	}
