@@ -207,21 +207,28 @@ TRAINER_SRC := trainer/algorithm.c \
 	trainer/text.c
 
 # tests/unit/NAME.c -> $(B)/unit/NAME; linked with libfs.a, libcontrol.a and libstore.a
-UNIT_TESTS := test_blob \
+UNIT_TESTS := test_alias \
+	test_blob \
 	test_buf \
 	test_cas \
 	test_cas_collect \
 	test_chunker \
 	test_clock \
+	test_entry \
+	test_entry_name \
 	test_err \
 	test_hash \
 	test_io \
 	test_kv \
 	test_kv_power \
 	test_kv_recovery \
+	test_lineage \
+	test_model \
 	test_num \
 	test_pack \
-	test_text
+	test_text \
+	test_trash \
+	test_version
 
 # the same, but linked with libiris.a
 TRAINER_UNIT_TESTS := test_trainer_cart \
@@ -372,7 +379,7 @@ $(B)/headers/%.ok: %
 -include $(HEADERS:%=$(B)/headers/%.d)
 
 demo: all                               ## watch it work (KEEP=1 leaves the demo mounted)
-	$(Q)KEEP=$(KEEP) sh tools/demo.sh
+	$(Q)KEEP=$(KEEP) bash tools/demo.sh
 
 ## Look after
 tidy:                                   ## layers, licence lines, banned functions; longest functions
