@@ -24,6 +24,7 @@
 
 struct pending {
 	uint32_t id;
+	uint32_t tree;		/* the head that waits: not one that came after it */
 	struct meta_actor who;
 	int64_t due_ms;		/* clock_mono_ms() */
 };
@@ -46,9 +47,9 @@ static struct pending *pending_find(const struct entries *es, uint32_t id)
 	return NULL;
 }
 
-static int pending_put(struct entries *es, uint32_t id, const struct meta_actor *who)
+static int pending_put(struct entries *es, const struct entry *e, const struct meta_actor *who)
 {
-	struct pending *p = pending_find(es, id);
+	struct pending *p = pending_find(es, e->id);
 
 	if (p == NULL && es->count == es->cap) {
 		size_t cap = es->cap != 0 ? es->cap * 2 : 16;
@@ -61,7 +62,7 @@ static int pending_put(struct entries *es, uint32_t id, const struct meta_actor 
 	}
 	if (p == NULL)
 		p = &es->items[es->count++];
-	*p = (struct pending){ id, *who, clock_mono_ms() + QUIET_MS };
+	*p = (struct pending){ e->id, e->tree, *who, clock_mono_ms() + QUIET_MS };
 	return 0;
 }
 
@@ -116,19 +117,29 @@ int entry_written(struct meta *m, uint32_t id, bool appended, const struct meta_
 	if (!appended)
 		return entry_cut(m, id, nothing, 0, who, NULL);
 	rc = who->run != 0 ? entry_mark_written(m, id, who->run) : 0;
-	return rc < 0 ? rc : pending_put(m->state->entries, id, who);
+	return rc < 0 ? rc : pending_put(m->state->entries, &e, who);
 }
 
 /* --- settling ----------------------------------------------------------------------------------------------- */
 
-/* -ENOENT: nothing to cut any more. */
-static int cut_in_batch(struct meta *m, uint32_t id, uint32_t run, const struct meta_actor *who)
+/* In a batch.  -ENOENT: the head is another now, or none. */
+static int pending_cut(struct meta *m, const struct pending *p)
+{
+	struct entry e;
+	int rc = entry_get(kv_live(m->kv), p->id, &e);
+
+	if (rc == 0 && (e.tree != p->tree || e.trashed))
+		rc = -ENOENT;
+	return rc < 0 ? rc : entry_cut(m, p->id, nothing, p->who.run, &p->who, NULL);
+}
+
+static int cut_in_batch(struct meta *m, const struct pending *p)
 {
 	int rc = kv_begin(m->kv);
 
 	if (rc < 0)
 		return rc;
-	rc = entry_cut(m, id, nothing, run, who, NULL);
+	rc = pending_cut(m, p);
 	if (rc < 0) {
 		kv_abort(m->kv);
 		return rc;
@@ -140,7 +151,7 @@ static int cut_in_batch(struct meta *m, uint32_t id, uint32_t run, const struct 
 static int settle(struct meta *m, struct pending *p)
 {
 	struct pending item = *p;
-	int rc = cut_in_batch(m, item.id, 0, &item.who);
+	int rc = cut_in_batch(m, &item);
 
 	p = pending_find(m->state->entries, item.id);
 	if (rc == 0 || rc == -ENOENT) {
@@ -217,7 +228,7 @@ int entries_run_ended(struct meta *m, uint32_t run)
 	int rc = rows_numbers(kv_live(m->kv), TABLE_ENTRY_MARK, meta_key_slice(&k), &ids);
 
 	for (size_t i = 0; rc == 0 && i < es->count; i++) {
-		rc = entry_cut(m, es->items[i].id, nothing, 0, &es->items[i].who, NULL);
+		rc = pending_cut(m, &es->items[i]);
 		if (rc == -ENOENT)
 			rc = 0;
 	}
@@ -276,7 +287,7 @@ static int recover(struct meta *m)
 
 	for (size_t i = 0; rc == 0 && i < rows_count(&r.ids); i++) {
 		struct writer w = { .id = rows_number(&r.ids, i) };
-		struct meta_actor who = { 0 };
+		struct pending p = { .id = w.id };
 		struct entry e;
 
 		rc = rows_each(kv_live(m->kv), TABLE_ENTRY_MARK, nothing, nothing, find_writer, &w);
@@ -284,9 +295,9 @@ static int recover(struct meta *m)
 			rc = entry_get(kv_live(m->kv), w.id, &e);
 		if (rc < 0)
 			break;
-		who.uid = e.uid;
-		who.gid = e.gid;
-		rc = cut_in_batch(m, w.id, w.run, &who);
+		p.tree = e.tree;
+		p.who = (struct meta_actor){ .uid = e.uid, .gid = e.gid, .run = w.run };
+		rc = cut_in_batch(m, &p);
 		if (rc == -EROFS)
 			break;
 		if (rc < 0)
