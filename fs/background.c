@@ -14,6 +14,7 @@
 
 #define TICK_MS 1000			/* between two looks for work, while there are changes */
 #define COLLECT_EVERY_MS 5000
+#define FLUSH_MS 500			/* bytes of files wait so long for the disk, and as long as the disk needs */
 #define ROOM_STEPS 2000
 
 struct seal_job {
@@ -82,6 +83,60 @@ static int seal_start(struct fs *fs)
 bool background_seals(const struct fs *fs)
 {
 	return fs->sealing;
+}
+
+/* --- flushing: without fsync a power cut may cost a second, so bytes that lie in layers are synced about that often ---------- */
+
+struct flush_job {
+	struct job job;
+	struct fs *fs;
+	struct tree_sync *sync;
+	int rc;
+};
+
+static void flush_work(struct job *job)
+{
+	struct flush_job *f = (struct flush_job *)job;
+
+	f->rc = tree_sync_wait(f->sync);
+}
+
+static void flush_done(struct job *job)
+{
+	struct flush_job *f = (struct flush_job *)job;
+
+	if (f->rc < 0)
+		log_warn("writing files to disk: %s", err_text(f->rc));
+	tree_sync_free(f->sync);
+	f->fs->flushing = false;
+	f->fs->seen_seq = 0;		/* look again: there may be more by now */
+	free(f);
+}
+
+static void flush_tick(struct fs *fs)
+{
+	struct flush_job *f;
+
+	fs->flush_armed = false;
+	if (fs->flushing)
+		return;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return;
+	f->fs = fs;
+	f->job.work = flush_work;
+	f->job.done = flush_done;
+	if (tree_sync_begin(fs->trees, 0, 0, &f->sync) < 0) {
+		free(f);
+		return;
+	}
+	if (tree_sync_is_empty(f->sync)) {
+		tree_sync_free(f->sync);
+		free(f);
+		return;
+	}
+	fs->flushing = true;
+	job_submit(fs, JOB_SYNC, 0, &f->job);
 }
 
 /* --- steps --------------------------------------------------------------------------------------- */
@@ -183,6 +238,10 @@ void background_notice(struct fs *fs)
 	if (!fs->tick_armed && !fs->sealing) {
 		fs->tick_armed = true;
 		core_timer(fs, TIMER_SEAL, clock_mono_ms() + TICK_MS, seal_tick);
+	}
+	if (!fs->flush_armed && !fs->flushing) {
+		fs->flush_armed = true;
+		core_timer(fs, TIMER_FLUSH, clock_mono_ms() + FLUSH_MS, flush_tick);
 	}
 	if (!fs->settle_armed) {
 		fs->settle_armed = true;

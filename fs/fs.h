@@ -47,7 +47,7 @@ struct fs {
 	uint64_t deferred;		/* requests that wait for something */
 	uint64_t seen_seq;		/* background.c's, as all down to `freed` */
 	int64_t collected_ms;
-	bool sealing, tick_armed, settle_armed;
+	bool sealing, flushing, tick_armed, settle_armed, flush_armed;
 	uint64_t freed;			/* bytes given back in the background */
 };
 

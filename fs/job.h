@@ -37,7 +37,7 @@ struct core_msg {
 void core_post(struct fs *fs, struct core_msg *msg);
 
 /* Call FN(ARG) on the core at about clock_mono_ms() DUE_MS; core thread.  One timer a slot: setting it again moves it; -1 stops it. */
-enum core_timer { TIMER_SETTLE, TIMER_SEAL, TIMER_PROCS, TIMER_TREES, TIMER_END };
+enum core_timer { TIMER_SETTLE, TIMER_SEAL, TIMER_PROCS, TIMER_FLUSH, TIMER_END };
 void core_timer(struct fs *fs, enum core_timer timer, int64_t due_ms, void (*fn)(struct fs *fs));
 
 /* There is background work: loop on STEP (a millisecond at most each) while no request waits, until it answers false. Core thread. */

@@ -822,6 +822,7 @@ const struct node_ops commit_ops = {
 	.open = commit_open,
 	.read = commit_read,
 	.write = commit_write,
+	.fsync = tree_op_fsync,
 	.release = commit_release,
 	.path = commit_path,
 };

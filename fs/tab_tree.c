@@ -478,6 +478,7 @@ const struct node_ops tree_version_ops = {
 	.listxattr = tree_op_listxattr,
 	.open = tree_version_open,
 	.read = tree_op_read,
+	.fsync = tree_op_fsync,
 	.lseek = tree_op_lseek,
 	.path = op_path,
 };

@@ -411,10 +411,12 @@ static void sync_done(struct job *job)
 	free(s);
 }
 
+/* Of a head the file's own bytes; of a version or a .commit, whose bytes may lie anywhere, all that is not on disk yet. */
 int tree_op_fsync(struct call *c, uint64_t node, struct handle *h, bool datasync)
 {
 	struct tree_sync_job *s = calloc(1, sizeof(*s));
-	int rc = s ? tree_sync_begin(c->fs->trees, node_object(node), node_inner(node), &s->sync) : -ENOMEM;
+	bool head = node_kind(node) == NODE_TREE_HEAD;
+	int rc = s ? tree_sync_begin(c->fs->trees, head ? node_object(node) : 0, head ? node_inner(node) : 0, &s->sync) : -ENOMEM;
 
 	(void)h;
 	(void)datasync;

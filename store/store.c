@@ -113,14 +113,30 @@ int store_open(const char *path, const struct store_options *options, struct sto
 	return 0;
 }
 
+/* The bytes of layers: what the last checkpoint speaks of must be there. */
+static int sync_layers(struct store *s)
+{
+	struct tree_sync *sync;
+	int rc = tree_sync_begin(s->trees, 0, 0, &sync);
+
+	if (rc == 0) {
+		rc = tree_sync_wait(sync);
+		tree_sync_free(sync);
+	}
+	return rc;
+}
+
 int store_close(struct store *s)
 {
 	int rc = 0, close_rc;
 
 	if (!s)
 		return 0;
-	if (!s->read_only)
+	if (!s->read_only) {
 		rc = entry_settle(s->meta, 0);
+		close_rc = sync_layers(s);
+		rc = rc ? rc : close_rc;
+	}
 	close_rc = store_close_layers(s);
 	store_free(s);
 	return rc ? rc : close_rc;

@@ -190,10 +190,11 @@ MUST_CHECK int tree_unhold(struct trees *t, uint32_t tree, uint32_t ino);
 
 /* --- durability ---------------------------------------------------------------------------------- */
 
-/* Core: what must be on disk for INO (0: the whole tree) beside the journal.  Then any thread: sync it, then kv_sync(). */
+/* Core: what must be on disk for INO (0: every tree) beside the journal.  Then any thread: sync it, then kv_sync(). */
 struct tree_sync;
 MUST_CHECK int tree_sync_begin(struct trees *t, uint32_t tree, uint32_t ino, struct tree_sync **ret);
 MUST_CHECK int tree_sync_wait(struct tree_sync *s);	/* any thread; blocks */
+bool tree_sync_is_empty(const struct tree_sync *s);	/* is there nothing to wait for? */
 void tree_sync_free(struct tree_sync *s);		/* core */
 
 /* --- sealing: layers become chunks ----------------------------------------------------------------- */

@@ -98,6 +98,11 @@ int tree_sync_begin(struct trees *t, uint32_t tree, uint32_t ino, struct tree_sy
 	return 0;
 }
 
+bool tree_sync_is_empty(const struct tree_sync *s)
+{
+	return s->ids.len == 0 && !s->dir;
+}
+
 int tree_sync_wait(struct tree_sync *s)
 {
 	int rc = 0;
