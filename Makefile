@@ -217,18 +217,27 @@ UNIT_TESTS := test_alias \
 	test_entry \
 	test_entry_name \
 	test_err \
+	test_event \
+	test_experiment \
 	test_hash \
 	test_io \
+	test_keydir \
 	test_kv \
 	test_kv_power \
 	test_kv_recovery \
 	test_lineage \
+	test_metric \
 	test_model \
 	test_num \
 	test_pack \
+	test_param \
+	test_run \
+	test_tag \
 	test_text \
 	test_trash \
-	test_version
+	test_value \
+	test_version \
+	test_view
 
 # the same, but linked with libiris.a
 TRAINER_UNIT_TESTS := test_trainer_cart \
