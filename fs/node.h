@@ -54,7 +54,6 @@ enum node_kind {
 	NODE_CTL,			/* /.labfs and below  {0, 0 or which} */
 	NODE_RUN_ALIAS,			/* /runs/latest {0}, /runs/UUID {run}: symlinks */
 	NODE_RUN_SELF,			/* /runs/self, a symlink */
-	NODE_TRASH_ENTRY,		/* for fs/tab_trash.c: a trashed dataset or model  {entry, its own use} */
 	NODE_KIND_END			/* at most 64 */
 };
 

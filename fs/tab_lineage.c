@@ -26,23 +26,24 @@ static const char *space_name(enum entry_space space)
 /* The path below the top directory where version V is now. */
 static int version_path(struct kv_view *view, const struct version *v, struct buf *out)
 {
+	SCOPED_BUF struct buf head = BUF_INIT;
 	struct entry e;
 	int rc = entry_get(view, v->entry, &e);
 
 	if (rc < 0)
 		return rc;
-	if (v->trashed || e.trashed) {
-		buf_addf(out, "trash/%s/", space_name(e.space));
-		if (v->trashed)
-			return trash_name(view, TRASH_VERSION, v->serial, out);
-		rc = trash_name(view, TRASH_ENTRY, e.id, out);
-		if (rc < 0)
-			return rc;
-		buf_add_ch(out, '/');
-	} else {
-		buf_addf(out, "%s/", space_name(e.space));
-	}
-	entry_name_version(e.name, v->is_dir, v->n, out);
+	if (v->trashed || e.trashed)
+		buf_add_str(out, "trash/");
+	buf_addf(out, "%s/", space_name(e.space));
+	if (v->trashed)
+		return trash_name(view, TRASH_VERSION, v->serial, out);
+	if (e.trashed)
+		rc = trash_name(view, TRASH_ENTRY, e.id, &head);
+	else
+		buf_add_slice(&head, e.name);
+	if (rc < 0)
+		return rc;
+	entry_name_version(buf_slice(&head), v->is_dir, v->n, out);
 	return buf_err(out);
 }
 

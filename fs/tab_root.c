@@ -64,7 +64,7 @@ static int root_getattr(struct call *c, uint64_t node, struct handle *h, struct 
 	(void)node;
 	(void)h;
 	node_fill_attr(fs, ret, S_IFDIR | 0755, fs->owner_uid, fs->owner_gid, 0, 0);
-	if (fs->has_group && !fs->allow_other)
+	if (fs->has_group)
 		ret->st.st_mode = S_IFDIR | 0750;	/* the group and nobody else comes in */
 	else
 		ret->st.st_mode = S_IFDIR | 0755;

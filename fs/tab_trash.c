@@ -72,6 +72,27 @@ static int dir_entry(struct call *c, uint64_t node, struct node_entry *ret)
 	return trash_ops.getattr(c, node, NULL, &ret->attr);
 }
 
+/* NAME@vN of a trashed dataset or model: listed nowhere, but links in inputs/ and outputs/ of runs lead here. */
+static int lookup_version(struct call *c, uint64_t dir, struct slice name, struct node_entry *ret)
+{
+	struct entry_name parsed;
+	struct trash_item item;
+	struct version v;
+	int rc = entry_name_parse(name, &parsed);
+
+	if (rc < 0 || parsed.kind != ENTRY_NAME_VERSION)
+		return -ENOENT;
+	rc = trash_find(fs_view(c->fs), trash_of(dir), slice_str(parsed.head), &item);
+	if (rc == 0 && item.kind != TRASH_ENTRY)
+		rc = -ENOENT;
+	if (rc == 0)
+		rc = version_get(fs_view(c->fs), item.id, parsed.n, &v);
+	if (rc < 0)
+		return rc;
+	item = (struct trash_item){ .kind = TRASH_VERSION, .id = v.serial };
+	return item_entry(c, &item, ret);
+}
+
 static int op_lookup(struct call *c, uint64_t dir, struct slice name, struct node_entry *ret)
 {
 	const struct node_row *row;
@@ -83,6 +104,8 @@ static int op_lookup(struct call *c, uint64_t dir, struct slice name, struct nod
 		return row ? dir_entry(c, node_id(NODE_TRASH, 0, row->inner), ret) : -ENOENT;
 	}
 	rc = trash_find(fs_view(c->fs), trash_of(dir), name, &item);
+	if (rc == -ENOENT && (trash_of(dir) == TRASH_DATA || trash_of(dir) == TRASH_MODELS))
+		return lookup_version(c, dir, name, ret);
 	return rc ? rc : item_entry(c, &item, ret);
 }
 
