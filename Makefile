@@ -235,6 +235,11 @@ UNIT_TESTS := test_alias \
 	test_tag \
 	test_text \
 	test_trash \
+	test_tree \
+	test_tree_content \
+	test_tree_recovery \
+	test_tree_seal \
+	test_tree_versions \
 	test_value \
 	test_version \
 	test_view

@@ -382,7 +382,7 @@ int64_t content_seek(struct trees *t, struct kv_view *view, const struct content
 
 		if (rc)
 			return rc;
-		if (hole == (p.kind == PIECE_ZERO))
+		if (p.kind != PIECE_BLOB && hole == (p.kind == PIECE_ZERO))
 			return (int64_t)off;
 		if (p.kind == PIECE_BLOB && !p.dense) {
 			at = blob_seek(t->cas, view, &p.blob, p.off, hole);

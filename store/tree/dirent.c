@@ -55,6 +55,8 @@ int dirent_get(struct kv_view *view, struct tree_place at, uint32_t dir, struct 
 	struct tkey prefix = name_prefix(at.tree, dir, name);
 	int rc = name.len > TREE_NAME_MAX ? -ENAMETOOLONG : dirent_row_get(view, at, &prefix, ret);
 
+	if (rc)
+		*ret = (struct dirent_row){ .gone = true };
 	return !rc && ret->gone ? -ENOENT : rc;
 }
 
@@ -70,7 +72,7 @@ int dirent_cookie_del(struct trees *t, uint32_t tree, uint32_t dir, uint64_t coo
 static int dirent_row_stays(struct trees *t, const struct tree_row *row, const struct dirent_row *old, bool *ret)
 {
 	*ret = false;
-	if (old->epoch >= row->epoch)
+	if (old->epoch == 0 || old->epoch >= row->epoch)
 		return 0;
 	return epoch_seen(kv_live(t->kv), row->tree, old->epoch, row->epoch - 1, ret);
 }
@@ -80,11 +82,11 @@ int dirent_set(struct trees *t, const struct tree_row *row, struct inode *dir, s
 {
 	struct tkey prefix = name_prefix(row->tree, dir->ino, name), k = epoch_key(&prefix, row->epoch);
 	SCOPED_BUF struct buf v = BUF_INIT;
-	uint64_t cookie = old ? old->cookie : dir->next_cookie++;
-	bool stays = true;
-	int rc = old ? dirent_row_stays(t, row, old, &stays) : 0;
+	uint64_t cookie = old->gone ? dir->next_cookie++ : old->cookie;
+	bool stays;
+	int rc = dirent_row_stays(t, row, old, &stays);
 
-	if (!rc && !stays && old->epoch < row->epoch) {
+	if (!rc && !stays && old->epoch && old->epoch < row->epoch) {
 		struct tkey was = epoch_key(&prefix, old->epoch);
 
 		rc = kv_del(t->kv, TABLE_DIRENT, tkey_slice(&was));
@@ -97,7 +99,7 @@ int dirent_set(struct trees *t, const struct tree_row *row, struct inode *dir, s
 		rc = buf_err(&v);
 	if (!rc)
 		rc = kv_put(t->kv, TABLE_DIRENT, tkey_slice(&k), buf_slice(&v));
-	if (!rc && !old) {
+	if (!rc && old->gone) {
 		struct tkey ck = cookie_key(row->tree, dir->ino, cookie);
 
 		rc = kv_put(t->kv, TABLE_DIRENT_COOKIE, tkey_slice(&ck), name);
@@ -137,8 +139,8 @@ int tree_readdir(struct kv_view *view, struct tree_place at, uint32_t dir, uint6
 	struct tkey k;
 	int rc = inode_get_dir(view, at, dir, &n);
 
-	if (!rc && cookie == UINT64_MAX)
-		return 0;
+	if (rc || cookie == UINT64_MAX)
+		return rc;
 	if (!rc)
 		rc = kv_cursor_open(view, TABLE_DIRENT_COOKIE, &cookies);
 	if (!rc)

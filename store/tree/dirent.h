@@ -11,15 +11,16 @@
 #include "store/tree/inode.h"
 
 struct dirent_row {
-	uint32_t epoch;			/* of the row */
+	uint32_t epoch;			/* of the row; 0: there is none */
 	bool gone;			/* a tombstone */
 	uint32_t ino, type;		/* type: S_IFMT bits */
 	uint64_t cookie;
 };
 
 MUST_CHECK int dirent_parse(uint32_t epoch, struct slice value, struct dirent_row *ret);
+/* -ENOENT: *RET is then a tombstone, or nothing (gone, epoch 0). */
 MUST_CHECK int dirent_get(struct kv_view *view, struct tree_place at, uint32_t dir, struct slice name, struct dirent_row *ret);
-/* NAME in DIR (loaded, stored by the caller afterwards) names INO from now on; OLD is what dirent_get() found, NULL: nothing. */
+/* NAME in DIR (loaded, stored by the caller afterwards) names INO from now on; OLD is what dirent_get() gave, found or not. */
 MUST_CHECK int dirent_set(struct trees *t, const struct tree_row *row, struct inode *dir, struct slice name,
 			  const struct dirent_row *old, uint32_t ino, uint32_t type);
 MUST_CHECK int dirent_clear(struct trees *t, const struct tree_row *row, uint32_t dir, struct slice name,

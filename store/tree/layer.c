@@ -340,6 +340,13 @@ int layer_drop(struct trees *t, uint32_t id)
 	return rc ? rc : totals_add(t, -1);
 }
 
+int layer_recreate(struct layers *ls, uint32_t id)
+{
+	bool soiled;
+
+	return take_in_memory(ls, id, true, &soiled);
+}
+
 int layer_pwritev(struct layers *ls, uint32_t id, struct iovec *iov, int count, uint64_t off)
 {
 	int fd, rc = layer_pin(ls, id, &fd);

@@ -28,6 +28,9 @@ struct tkey layer_key(enum layer_state state, uint32_t id);
 MUST_CHECK int layer_take(struct trees *t, uint64_t content, uint32_t *ret);
 MUST_CHECK int layer_drop(struct trees *t, uint32_t id);
 
+/* Core: the file of a USED layer is missing; here is a new, empty one. */
+MUST_CHECK int layer_recreate(struct layers *ls, uint32_t id);
+
 /* Any thread. */
 MUST_CHECK int layer_pin(struct layers *ls, uint32_t id, int *ret_fd);
 void layer_unpin(struct layers *ls, uint32_t id);

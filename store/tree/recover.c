@@ -111,6 +111,8 @@ static int recover_content(struct trees *t, struct content *c, bool *ret_shorter
 	rc = cut_lost(t, c, fd, &lost, &tail);
 	if (fd >= 0)
 		layer_unpin(t->layers, c->layer);
+	else if (!rc)
+		rc = layer_recreate(t->layers, c->layer);
 	if (rc || lost == 0)
 		return rc;
 	log_warn("dirty/%08x: %llu bytes never reached the disk", c->layer, (unsigned long long)lost);

@@ -89,6 +89,7 @@ static uint32_t known_link(const struct copy *c, uint32_t ino)
 static int copy_entry(struct copy *c, struct inode *dir, const struct listing_entry *e)
 {
 	uint32_t known = known_link(c, e->ino);
+	struct dirent_row old;
 	struct inode n;
 	int rc;
 
@@ -105,7 +106,9 @@ static int copy_entry(struct copy *c, struct inode *dir, const struct listing_en
 		return rc;
 	dir->nlink += S_ISDIR(n.mode) ? 1 : 0;
 	rc = inode_store(c->t, c->row, &n);
-	return rc ? rc : dirent_set(c->t, c->row, dir, e->name, NULL, n.ino, n.mode & S_IFMT);
+	if (!rc)
+		rc = dirent_get(kv_live(c->t->kv), inode_head(c->row->tree), dir->ino, e->name, &old);
+	return rc && rc != -ENOENT ? rc : dirent_set(c->t, c->row, dir, e->name, &old, n.ino, n.mode & S_IFMT);
 }
 
 /* Everything below the directories in c->todo; their own times stay. */
@@ -333,7 +336,7 @@ static int move_to_name(struct copy *c, uint32_t ino, uint32_t dir, struct slice
 	d.mtime_ns = d.ctime_ns = clock_now_ns();
 	rc = inode_store(c->t, c->row, &n);
 	if (!rc)
-		rc = dirent_set(c->t, c->row, &d, name, there ? &old : NULL, n.ino, n.mode & S_IFMT);
+		rc = dirent_set(c->t, c->row, &d, name, &old, n.ino, n.mode & S_IFMT);
 	if (!rc)
 		rc = inode_store(c->t, c->row, &d);
 	return rc ? rc : copy_below(c);

@@ -43,8 +43,6 @@ static int begin(struct trees *t, uint32_t tree, uint32_t dir, struct slice name
 	if (d->nlink == 0)
 		return -ENOENT;		/* removed while somebody stands in it */
 	rc = dirent_get(kv_live(t->kv), inode_head(tree), dir, name, ret_old);
-	if (rc == -ENOENT)
-		*ret_old = (struct dirent_row){ .gone = true };
 	return rc == -ENOENT ? 0 : rc;
 }
 
@@ -66,7 +64,7 @@ int tree_make(struct trees *t, uint32_t tree, uint32_t dir, struct slice name, c
 	n.parent = dir;
 	d.nlink += S_ISDIR(make->mode) ? 1 : 0;
 	touch_dir(&d);
-	rc = dirent_set(t, &row, &d, name, NULL, n.ino, n.mode & S_IFMT);
+	rc = dirent_set(t, &row, &d, name, &old, n.ino, n.mode & S_IFMT);
 	if (!rc)
 		rc = inode_store(t, &row, &n);
 	if (!rc)
@@ -96,7 +94,7 @@ int tree_link(struct trees *t, uint32_t tree, uint32_t ino, uint32_t dir, struct
 	n.nlink++;
 	n.ctime_ns = clock_now_ns();
 	touch_dir(&d);
-	rc = dirent_set(t, &row, &d, name, NULL, ino, n.mode & S_IFMT);
+	rc = dirent_set(t, &row, &d, name, &old, ino, n.mode & S_IFMT);
 	if (!rc)
 		rc = inode_store(t, &row, &n);
 	if (!rc)
@@ -255,7 +253,7 @@ static int rename_over(struct trees *t, struct tree_row *row, struct ren *a, str
 	if (!rc)
 		rc = move_dir(&a->n, a->dir, b->dir);
 	if (!rc)
-		rc = dirent_set(t, row, b->dir, b->name, b->row.gone ? NULL : &b->row, a->n.ino, a->n.mode & S_IFMT);
+		rc = dirent_set(t, row, b->dir, b->name, &b->row, a->n.ino, a->n.mode & S_IFMT);
 	if (!rc)
 		rc = dirent_clear(t, row, a->dir->ino, a->name, &a->row);
 	return rc ? rc : inode_store(t, row, &a->n);
