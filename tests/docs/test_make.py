@@ -8,7 +8,7 @@ from pathlib import Path
 
 import harness
 
-BUILD = str(Path(harness.LABFS).parent.parent)
+BUILD = str(Path(harness.LABFS).resolve().parent.parent)  # build/labfs is a link to build/MODE/labfs
 
 
 def make(*args, **kw):
