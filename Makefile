@@ -215,6 +215,7 @@ UNIT_TESTS := test_alias \
 	test_chunker \
 	test_clock \
 	test_entry \
+	test_entry_golden \
 	test_entry_name \
 	test_err \
 	test_event \
