@@ -227,6 +227,7 @@ UNIT_TESTS := test_alias \
 	test_kv_power \
 	test_kv_recovery \
 	test_lineage \
+	test_meta_format \
 	test_metric \
 	test_model \
 	test_num \
