@@ -246,7 +246,8 @@ static void cover(struct file *f, size_t count)
 			set_size(&f->durable, &f->durable_size, n->len);
 		free(n->bytes);
 	}
-	memmove(f->notes, f->notes + count, (f->count - count) * sizeof(*f->notes));
+	if (count)
+		memmove(f->notes, f->notes + count, (f->count - count) * sizeof(*f->notes));
 	f->count -= count;
 }
 
