@@ -23,6 +23,7 @@ def pytest_configure(config):
         os.chmod(_own_dir, 0o755)
         os.environ["LABFS_TEST_DIR"] = _own_dir
         os.makedirs(os.path.join(_own_dir, "tmp"))
+        os.chmod(os.path.join(_own_dir, "tmp"), 0o1777)
         os.environ["TMPDIR"] = os.path.join(_own_dir, "tmp")
         tempfile.tempdir = None
 

@@ -302,6 +302,7 @@ def environment(opts):
     os.makedirs(tmp)
     if os.geteuid() == 0:
         os.chmod(opts.dir, 0o755)  # a test may step down to an ordinary user
+        os.chmod(tmp, 0o1777)
         os.chmod(san, 0o1777)
     common = f"log_path={san}/report:exitcode=99"
     env.update(
