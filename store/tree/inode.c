@@ -211,6 +211,14 @@ static struct tkey orphan_key(uint32_t tree, uint32_t ino)
 	return tkey_pair(tree, ino);
 }
 
+bool inode_is_orphan(struct kv_view *view, uint32_t tree, uint32_t ino)
+{
+	struct tkey k = orphan_key(tree, ino);
+	struct slice v;
+
+	return kv_get(view, TABLE_ORPHAN, tkey_slice(&k), &v) == 0;
+}
+
 int inode_orphan_put(struct trees *t, uint32_t tree, uint32_t ino)
 {
 	struct tkey k = orphan_key(tree, ino);

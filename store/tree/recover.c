@@ -259,6 +259,8 @@ static int remove_orphan(struct trees *t, uint32_t tree, uint32_t ino)
 	struct inode n;
 	int rc = inode_orphan_del(t, tree, ino);
 
+	if (!rc && ino == TREE_ROOT)	/* the tree itself was deleted while open */
+		return tree_delete(t, tree);
 	if (!rc)
 		rc = tree_row_get(kv_live(t->kv), tree, &row);
 	if (!rc)

@@ -132,11 +132,28 @@ static int set_flags(struct trees *t, uint32_t tree, uint8_t set, uint8_t clear)
 	return tree_row_put(t, &row);
 }
 
-int tree_delete(struct trees *t, uint32_t tree)
+static int delete_now(struct trees *t, uint32_t tree)
 {
 	int rc = set_flags(t, tree, TREE_ROW_DELETED, 0);
 
 	return rc ? rc : tree_work_put(t, TREE_WORK_DELETE, tree, slice_of(NULL, 0));
+}
+
+static bool has_holds(const struct trees *t, uint32_t tree)
+{
+	for (size_t i = 0; i < TREE_HOLD_BUCKETS; i++) {
+		for (const struct tree_hold *h = t->holds[i]; h; h = h->next) {
+			if (h->tree == tree)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* A root that is an orphan is a tree that goes with the last hold on anything in it, or at the next open. */
+int tree_delete(struct trees *t, uint32_t tree)
+{
+	return has_holds(t, tree) ? inode_orphan_put(t, tree, TREE_ROOT) : delete_now(t, tree);
 }
 
 int tree_freeze(struct trees *t, uint32_t tree)
@@ -189,7 +206,9 @@ int tree_unhold(struct trees *t, uint32_t tree, uint32_t ino)
 		(*at)->count--;
 		return 0;
 	}
-	rc = inode_orphan_del(t, tree, ino);
+	if (inode_is_orphan(kv_live(t->kv), tree, TREE_ROOT) && !has_holds(t, tree))
+		return delete_now(t, tree);
+	rc = ino == TREE_ROOT ? -ENOENT : inode_orphan_del(t, tree, ino);
 	if (rc)
 		return rc == -ENOENT ? 0 : rc;
 	rc = tree_row_get(kv_live(t->kv), tree, &row);

@@ -83,7 +83,8 @@ MUST_CHECK int tree_new(struct trees *t, enum tree_owner owner, uint32_t owner_i
 			uint32_t *ret_tree);
 MUST_CHECK int tree_info(struct kv_view *view, uint32_t tree, struct tree_info *ret);
 MUST_CHECK int tree_set_owner(struct trees *t, uint32_t tree, enum tree_owner owner, uint32_t owner_id);
-/* The tree and all its versions go; its rows and bytes in the background. */
+/* The tree and all its versions go, its rows and bytes in the background; while anything in it is held (tree_hold) it lives on until the last
+ * hold is released, or the next open. */
 MUST_CHECK int tree_delete(struct trees *t, uint32_t tree);
 /* Everything in the head becomes the version *RET_EPOCH, in O(1).  */
 MUST_CHECK int tree_cut(struct trees *t, uint32_t tree, uint32_t *ret_epoch);

@@ -320,6 +320,43 @@ static void trash_and_restore(void **state)
 	assert_int_equal(tag_get(kv_live(f->kv), TAG_ENTRY, id, key, &value, &ms), -ENOENT);
 }
 
+/* mkstemp, unlink, and on with the descriptor; rm of what somebody reads. */
+static void open_while_it_goes(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t id = make(f, "tmp", S_IFREG | 0600), tree = tree_of(f, id);
+	struct tree_place place = { tree, TREE_HEAD };
+	struct tree_info info;
+	char out[8];
+
+	for (int again = 0; again < 2; again++) {
+		OK(f, tree_hold(f->trees, tree, TREE_ROOT));
+		OK(f, entry_remove_head(f->m, id, &me, NULL));
+		assert_false(exists(f, "tmp"));
+		OK(f, tree_write(f->trees, tree, TREE_ROOT, 0, S("still"), false));
+		assert_int_equal(tree_read(f->trees, kv_live(f->kv), place, TREE_ROOT, 0, out, sizeof(out)), 5);
+		OK(f, entry_written(f->m, id, false, &me)); /* the close: there is nothing to cut */
+		fx_clean(f);
+		if (again == 0)
+			OK(f, tree_unhold(f->trees, tree, TREE_ROOT));
+		else
+			fx_reopen(f); /* a crash lets go, too */
+		assert_int_equal(tree_info(kv_live(f->kv), tree, &info), -ENOENT);
+		fx_clean(f);
+		id = make(f, "tmp", S_IFREG | 0600);
+		tree = place.tree = tree_of(f, id);
+	}
+	/* what was B goes on being read by who has it open */
+	put(f, "a.csv", "new");
+	OK(f, tree_write(f->trees, tree, TREE_ROOT, 0, S("old"), false));
+	OK(f, tree_hold(f->trees, tree, TREE_ROOT));
+	OK(f, entry_replace(f->m, head_of(f, ENTRY_DATA, "a.csv"), id, &me));
+	assert_string_equal(cat(f, "tmp"), "new");
+	assert_int_equal(tree_read(f->trees, kv_live(f->kv), place, TREE_ROOT, 0, out, sizeof(out)), 3);
+	assert_memory_equal(out, "old", 3);
+	OK(f, tree_unhold(f->trees, tree, TREE_ROOT));
+}
+
 /* --- against a model ------------------------------------------------------------------------------------------ */
 
 #define NAMES 6
@@ -945,6 +982,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(exchanging, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(scratch_names, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(trash_and_restore, fx_setup, fx_teardown),
+		cmocka_unit_test_setup_teardown(open_while_it_goes, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(against_a_model, fx_setup, fx_teardown),
 	};
 
