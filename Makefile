@@ -239,6 +239,7 @@ UNIT_TESTS := test_alias \
 	test_trash \
 	test_tree \
 	test_tree_content \
+	test_tree_format \
 	test_tree_recovery \
 	test_tree_seal \
 	test_tree_versions \
