@@ -317,7 +317,10 @@ static int children_lookup(struct call *c, uint64_t dir, struct slice name, stru
 		rc = run_get(fs_view(c->fs), number, &run);
 	if (rc == 0 && (run.parent != node_object(dir) || !slice_eq(run.id, name)))
 		rc = -ENOENT;
-	return rc < 0 ? rc : node_entry(c, node_id(NODE_RUN_CHILD, number, 0), ret);
+	if (rc == 0)
+		rc = node_entry(c, node_id(NODE_RUN_CHILD, number, 0), ret);
+	ret->entry_timeout = 0;		/* parents change by a tag, too */
+	return rc;
 }
 
 static int children_getattr(struct call *c, uint64_t node, struct handle *h, struct node_attr *ret)
@@ -331,7 +334,7 @@ static int children_getattr(struct call *c, uint64_t node, struct handle *h, str
 static int list_child(void *arg, const struct run *run)
 {
 	struct listing *l = arg;
-	struct node_entry e = { .node = node_id(NODE_RUN_CHILD, run->number, 0), .entry_timeout = fs_entry_timeout(l->c->fs) };
+	struct node_entry e = { .node = node_id(NODE_RUN_CHILD, run->number, 0), .entry_timeout = 0 };
 
 	node_fill_link(l->c->fs, &e.attr, run->uid, run->gid, strlen("../../") + run->id.len, run->start_ms);
 	return dir_add(l->fill, run->id, &e, run->number) ? 1 : 0;

@@ -308,12 +308,6 @@ static int value_read(struct call *c, uint64_t node, struct handle *h, uint64_t 
 
 /* --- writing --------------------------------------------------------------------------------------------- */
 
-/* Does writing this value change which names there are elsewhere? */
-static bool moves_names(enum value_kind kind)
-{
-	return kind == VALUE_RUN_EXPERIMENT || kind == VALUE_RUN_PARENT || kind == VALUE_RUN_STATUS;
-}
-
 static int value_write_handle(struct call *c, uint64_t node, struct handle *h, uint64_t off, struct slice bytes, size_t *ret)
 {
 	struct value_handle *vh = h->state;
@@ -332,8 +326,8 @@ static int value_write_handle(struct call *c, uint64_t node, struct handle *h, u
 	n = value_write(vh->writer, bytes);
 	if (n < 0)
 		return (int)n;
-	if (moves_names(vh->target.kind))
-		fs_names_changed(c->fs);
+	if (vh->target.kind == VALUE_RUN_EXPERIMENT)
+		fs_names_changed(c->fs);	/* its link in the old experiment's directory */
 	*ret = (size_t)n;
 	return 0;
 }
