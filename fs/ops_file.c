@@ -7,8 +7,41 @@
 #include <unistd.h>
 
 #include "fs/fs.h"
+#include "fs/head_write.h"
 #include "fs/ops_internal.h"
 #include "fs/handle_internal.h"
+#include "fs/procs.h"
+
+static void resolved(struct call *c, uint32_t run, void *arg)
+{
+	(void)run;
+	(void)arg;
+	call_retry(c);
+}
+
+/*
+ * What a run writes into datasets and models is its output: before such a file is opened for writing while any process is attached,
+ * find out whether the caller belongs to a run.  FS_DEFERRED: the call is handed to its operation again.
+ */
+static int know_run(struct call *c)
+{
+	struct call *d;
+	uint32_t run;
+	int rc;
+
+	if (!handle_writes(c->handle) || !procs_any(c->fs) || call_run(c, &run) != -EAGAIN)
+		return 0;
+	if (node_kind(c->node) != NODE_SPACE &&
+	    !(node_kind(c->node) == NODE_TREE_HEAD && head_entry_id(c->fs, node_object(c->node))))
+		return 0;
+	d = call_defer(c);
+	if (!d)
+		return -ENOMEM;
+	rc = procs_resolve(d, resolved, NULL);
+	if (rc < 0)
+		call_reply_err(d, rc);
+	return FS_DEFERRED;
+}
 
 static void do_open(struct call *c)
 {
@@ -17,6 +50,8 @@ static void do_open(struct call *c)
 
 	if (handle_writes(c->handle))
 		rc = ops_check_change(c);
+	if (rc == 0)
+		rc = know_run(c);
 	if (rc == 0)
 		rc = ops && ops->open ? ops->open(c, c->node, c->handle) : -EINVAL;
 	if (rc == FS_DEFERRED)
@@ -59,8 +94,10 @@ static int ask_create(const struct node_ops *ops, struct call *c, void *arg)
 static void do_create(struct call *c)
 {
 	struct node_entry e = { 0 };
-	int rc = ops_change_name(c, ask_create, &e);
+	int rc = know_run(c);
 
+	if (rc == 0)
+		rc = ops_change_name(c, ask_create, &e);
 	if (rc == FS_DEFERRED)
 		return;
 	if (rc < 0) {

@@ -188,6 +188,11 @@ static uint32_t table_find(const struct procs *p, const struct seen *seen)
 
 /* --- the cache ------------------------------------------------------------------------------------------ */
 
+bool procs_any(const struct fs *fs)
+{
+	return fs->procs->count != 0;
+}
+
 int procs_known(struct fs *fs, pid_t pid, uint32_t *ret_run)
 {
 	struct cached *c;

@@ -13,6 +13,9 @@
 MUST_CHECK int procs_new(struct fs *fs);	/* core; reads what is attached from the store */
 void procs_free(struct fs *fs);
 
+/* Is any process attached to a run?  Core. */
+bool procs_any(const struct fs *fs);
+
 /* The run of the thread PID when it was asked a moment ago; -EAGAIN when not: procs_resolve(). Core. */
 MUST_CHECK int procs_known(struct fs *fs, pid_t pid, uint32_t *ret_run);
 

@@ -162,6 +162,14 @@ static uint64_t link_node(uint64_t dir, uint32_t serial)
 	return node_id(NODE_LINEAGE_LINK, node_object(dir), (uint32_t)DIRECTION(dir) << 26 | serial);
 }
 
+/* What would be seen in outputs/ is cut first. */
+static int settle(struct call *c, uint64_t dir)
+{
+	if (DIRECTION(dir) != LINEAGE_OUTPUT || !entry_is_pending(c->fs->meta, 0))
+		return 0;
+	return entry_settle(c->fs->meta, 0);
+}
+
 static int dir_lookup(struct call *c, uint64_t dir, struct slice name, struct node_entry *ret)
 {
 	uint32_t serial;
@@ -173,7 +181,9 @@ static int dir_lookup(struct call *c, uint64_t dir, struct slice name, struct no
 				return node_entry(c, space_dir(dir, s), ret);
 		return -ENOENT;
 	}
-	rc = find_serial(c, dir, name, &serial);
+	rc = settle(c, dir);
+	if (rc == 0)
+		rc = find_serial(c, dir, name, &serial);
 	if (rc == 0)
 		rc = node_entry(c, link_node(dir, serial), ret);
 	ret->entry_timeout = 0;		/* its name follows the dataset's */
@@ -207,6 +217,9 @@ static int dir_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t 
 
 	(void)h;
 	if (SPACE(dir)) {
+		rc = cookie ? 0 : settle(c, dir);
+		if (rc < 0)
+			return rc;
 		rc = lineage_each(fs_view(c->fs), node_object(dir), DIRECTION(dir), SPACE(dir), list_link, &w);
 		return rc < 0 ? rc : 0;
 	}
