@@ -165,9 +165,11 @@ int node_rows_list(struct call *c, const struct node_row *rows, uint32_t object,
 
 int node_setattr_nothing(struct call *c, uint64_t node, struct handle *h, const struct stat *st, int to_set, struct node_attr *ret)
 {
+	const struct node_ops *ops = node_ops_of(node);
+
 	(void)st;
 	(void)to_set;
-	return node_ops_of(node)->getattr(c, node, h, ret);
+	return ops ? ops->getattr(c, node, h, ret) : -ENOENT;
 }
 
 void node_fill_link(struct fs *fs, struct node_attr *ret, uint32_t uid, uint32_t gid, size_t target_len, int64_t mtime_ms)
