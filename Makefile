@@ -220,6 +220,7 @@ UNIT_TESTS := test_alias \
 	test_err \
 	test_event \
 	test_experiment \
+	test_fs_node \
 	test_hash \
 	test_io \
 	test_keydir \

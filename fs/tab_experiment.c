@@ -189,6 +189,7 @@ static int list_run(void *arg, const struct run *run)
 	struct node_entry e = { .node = node_id(NODE_EXPERIMENT_RUN, run->number, 0), .entry_timeout = fs_entry_timeout(l->c->fs) };
 
 	node_fill_link(l->c->fs, &e.attr, run->uid, run->gid, strlen("../../runs/") + run->id.len, run->start_ms);
+	e.attr.timeout = NODE_LONG;
 	return dir_add(l->fill, run->id, &e, RUN_COOKIES + run->number) ? 1 : 0;
 }
 

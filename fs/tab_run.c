@@ -337,6 +337,7 @@ static int list_child(void *arg, const struct run *run)
 	struct node_entry e = { .node = node_id(NODE_RUN_CHILD, run->number, 0), .entry_timeout = 0 };
 
 	node_fill_link(l->c->fs, &e.attr, run->uid, run->gid, strlen("../../") + run->id.len, run->start_ms);
+	e.attr.timeout = NODE_LONG;
 	return dir_add(l->fill, run->id, &e, run->number) ? 1 : 0;
 }
 
@@ -397,7 +398,7 @@ static int link_getattr(struct call *c, uint64_t node, struct handle *h, struct 
 	if (rc == 0)
 		node_fill_link(c->fs, ret, run.uid, run.gid, target.len, run.start_ms);
 	if (node_kind(node) != NODE_RUN_ALIAS || node_object(node))
-		ret->timeout = NODE_DIR_TIMEOUT;
+		ret->timeout = NODE_LONG;	/* a run keeps its id */
 	return rc;
 }
 
