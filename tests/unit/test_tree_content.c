@@ -344,13 +344,13 @@ static void test_random(void **state)
 	const char *env = getenv("TREE_SEED"), *steps = getenv("TREE_STEPS");
 
 	(void)state;
-	random_run(env ? strtoull(env, NULL, 10) : 20240601, steps ? (unsigned)strtoul(steps, NULL, 10) : 3000);
+	random_run(env ? strtoull(env, NULL, 10) : 20240601, steps ? (unsigned)strtoul(steps, NULL, 10) : 1500);
 }
 
 static void test_random_other(void **state)
 {
 	(void)state;
-	random_run(77, 2000);
+	random_run(77, 1000);
 }
 
 static void test_small_files_need_no_layer(void **state)
