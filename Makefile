@@ -36,6 +36,7 @@ KV_SRC := store/kv/check.c \
 	store/kv/kv.c \
 	store/kv/kv_err.c \
 	store/kv/open.c \
+	store/kv/reserve.c \
 	store/kv/slot.c \
 	store/kv/view.c
 
@@ -92,6 +93,9 @@ META_SRC := store/meta/alias.c \
 	store/meta/lineage.c \
 	store/meta/meta.c \
 	store/meta/metric.c \
+	store/meta/metric_block.c \
+	store/meta/metric_read.c \
+	store/meta/metric_undo.c \
 	store/meta/model.c \
 	store/meta/param.c \
 	store/meta/point.c \
@@ -100,6 +104,8 @@ META_SRC := store/meta/alias.c \
 	store/meta/run_check.c \
 	store/meta/run_name.c \
 	store/meta/run_session.c \
+	store/meta/run_set.c \
+	store/meta/run_trash.c \
 	store/meta/tag.c \
 	store/meta/trash.c \
 	store/meta/value.c \

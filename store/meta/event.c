@@ -13,10 +13,10 @@
 #define EVENTS_MAX 4096u
 
 struct events {
-	uint64_t next;			/* number of the next event */
+	uint64_t next; /* number of the next event */
 	void (*listener)(void *arg);
 	void *listener_arg;
-	struct buf lines[EVENTS_MAX];	/* of event n at n % EVENTS_MAX */
+	struct buf lines[EVENTS_MAX]; /* of event n at n % EVENTS_MAX */
 };
 
 int events_new(struct events **ret)
@@ -48,7 +48,7 @@ void event_emit(struct meta *m, const char *what, ...)
 	va_list ap;
 
 	if (!e)
-		return;		/* meta_create */
+		return; /* meta_create */
 	line = &e->lines[e->next % EVENTS_MAX];
 	buf_reset(line);
 	clock_format_ms(clock_now_ms(), now);
@@ -66,7 +66,7 @@ void event_emit(struct meta *m, const char *what, ...)
 	va_end(ap);
 	buf_add_str(line, "}\n");
 	if (buf_err(line) < 0)
-		buf_reset(line);	/* an event lost for want of memory */
+		buf_reset(line); /* an event lost for want of memory */
 	e->next++;
 	if (e->listener)
 		e->listener(e->listener_arg);
@@ -80,7 +80,8 @@ void event_read(struct meta *m, uint64_t *cursor, struct buf *out)
 	if (*cursor == 0)
 		*cursor = e->next;
 	if (*cursor < oldest) {
-		buf_addf(out, "{\"event\":\"events.lost\",\"count\":%llu}\n", (unsigned long long)(oldest - *cursor));
+		buf_addf(out, "{\"event\":\"events.lost\",\"count\":%llu}\n",
+			 (unsigned long long)(oldest - *cursor));
 		*cursor = oldest;
 	}
 	for (; *cursor < e->next; ++*cursor)

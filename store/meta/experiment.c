@@ -8,9 +8,9 @@
 #include "store/meta/model_internal.h"
 #include "store/meta/trash.h"
 
-#define RECORD_FORMAT 1
+#define RECORD_FORMAT     1
 #define EXPERIMENT_ID_MAX ((1u << 26) - 1)
-#define DESTROY_COST 16		/* of a work step's budget, for one run */
+#define DESTROY_COST      16 /* of a work step's budget, for one run */
 
 static int experiment_unpack(struct slice value, uint32_t id, struct experiment *ret)
 {
@@ -27,7 +27,8 @@ static int experiment_unpack(struct slice value, uint32_t id, struct experiment 
 	ret->name = unpack_str(&u);
 	ret->description = unpack_str(&u);
 	ret->artifact_location = unpack_str(&u);
-	return unpack_done(&u) < 0 ? err_set(-EBADMSG, "the record of experiment %u is damaged", id) : 0;
+	return unpack_done(&u) < 0 ? err_set(-EBADMSG, "the record of experiment %u is damaged", id)
+				   : 0;
 }
 
 static int experiment_put(struct meta *m, const struct experiment *e)
@@ -69,7 +70,9 @@ int experiment_find(struct kv_view *view, struct slice name, uint32_t *ret_id)
 {
 	struct slice value;
 	struct unpack u;
-	int rc = name.len && name.len <= META_NAME_MAX ? kv_get(view, TABLE_EXPERIMENT_NAME, name, &value) : -ENOENT;
+	int rc = name.len && name.len <= META_NAME_MAX
+			 ? kv_get(view, TABLE_EXPERIMENT_NAME, name, &value)
+			 : -ENOENT;
 
 	if (rc < 0)
 		return rc;
@@ -96,18 +99,21 @@ static int check_free(struct meta *m, struct slice name)
 	if (rc == 0)
 		rc = experiment_find(kv_live(m->kv), name, &other);
 	if (rc == 0)
-		return err_set(-EEXIST, "there is an experiment \"%.*s\" already", (int)name.len, (const char *)name.data);
+		return err_set(-EEXIST, "there is an experiment \"%.*s\" already", (int)name.len,
+			       (const char *)name.data);
 	return rc == -ENOENT ? 0 : rc;
 }
 
-int experiment_make(struct meta *m, struct slice name, const struct meta_actor *who, uint32_t *ret_id)
+int experiment_make(struct meta *m, struct slice name, const struct meta_actor *who,
+		    uint32_t *ret_id)
 {
 	char copy[META_NAME_MAX + 1];
 	struct experiment e = { .uid = who->uid, .mode = 0755 };
 	int rc = check_free(m, name);
 
 	if (rc == 0)
-		rc = meta_counter_next(m, "experiment", EXPERIMENT_DEFAULT, EXPERIMENT_ID_MAX, &e.id);
+		rc = meta_counter_next(m, "experiment", EXPERIMENT_DEFAULT, EXPERIMENT_ID_MAX,
+				       &e.id);
 	if (rc < 0)
 		return rc;
 	e.name = name;
@@ -123,10 +129,11 @@ int experiment_make(struct meta *m, struct slice name, const struct meta_actor *
 	return 0;
 }
 
-int experiment_each(struct kv_view *view, uint32_t after, int (*emit)(void *arg, const struct experiment *e), void *arg)
+int experiment_each(struct kv_view *view, uint32_t after,
+		    int (*emit)(void *arg, const struct experiment *e), void *arg)
 {
 	SCOPED_CURSOR struct kv_cursor *cur = NULL;
-	struct meta_key from = meta_key_1(after + 1);	/* UINT32_MAX: 0 */
+	struct meta_key from = meta_key_1(after + 1); /* UINT32_MAX: 0 */
 	int rc = kv_cursor_open(view, TABLE_EXPERIMENT, &cur);
 
 	if (rc == 0)
@@ -134,7 +141,8 @@ int experiment_each(struct kv_view *view, uint32_t after, int (*emit)(void *arg,
 	while (rc == 0) {
 		struct experiment e;
 
-		rc = experiment_unpack(kv_cursor_value(cur), meta_key_read_u32(kv_cursor_key(cur), 0), &e);
+		rc = experiment_unpack(kv_cursor_value(cur),
+				       meta_key_read_u32(kv_cursor_key(cur), 0), &e);
 		if (rc == 0 && e.deleted_ms == 0)
 			rc = emit(arg, &e);
 		if (rc != 0)
@@ -168,13 +176,17 @@ static int load_living(struct meta *m, uint32_t id, struct buf *text, struct exp
 	int rc = experiment_load(m, id, text, ret);
 
 	if (rc == 0 && ret->deleted_ms)
-		rc = err_set(-EPERM, "experiment \"%.*s\" is in the trash", (int)ret->name.len, (const char *)ret->name.data);
+		rc = err_set(-EPERM, "experiment \"%.*s\" is in the trash", (int)ret->name.len,
+			     (const char *)ret->name.data);
 	return rc;
 }
 
 static int refuse_default(uint32_t id, const char *what)
 {
-	return id == EXPERIMENT_DEFAULT ? err_set(-EPERM, "the experiment \"Default\" always exists: it cannot be %s", what) : 0;
+	return id == EXPERIMENT_DEFAULT
+		       ? err_set(-EPERM,
+				 "the experiment \"Default\" always exists: it cannot be %s", what)
+		       : 0;
 }
 
 int experiment_touch(struct meta *m, uint32_t id)
@@ -237,7 +249,9 @@ int experiment_remove(struct meta *m, uint32_t id)
 	if (rc == 0)
 		rc = run_each_in(kv_live(m->kv), id, 0, stop_at_first, &has_runs);
 	if (rc == 0 && has_runs)
-		rc = err_set(-ENOTEMPTY, "the experiment has runs: move it to /trash/experiments/ to remove it with them");
+		rc = err_set(
+			-ENOTEMPTY,
+			"the experiment has runs: move it to /trash/experiments/ to remove it with them");
 	return rc < 0 ? rc : experiment_trash(m, id);
 }
 

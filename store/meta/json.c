@@ -10,11 +10,12 @@
 
 struct parser {
 	const uint8_t *start, *at, *end;
-	struct buf key;			/* of the objects that we are in, joined */
-	struct buf names;		/* of all members: pack of (length, bytes), to find those that come twice */
-	struct buf string;		/* the last one decoded */
-	size_t count;			/* of names */
-	int (*emit)(void *arg, const struct json_member *member);	/* NULL: collect names only */
+	struct buf key; /* of the objects that we are in, joined */
+	struct buf
+		names; /* of all members: pack of (length, bytes), to find those that come twice */
+	struct buf string;                                        /* the last one decoded */
+	size_t count;                                             /* of names */
+	int (*emit)(void *arg, const struct json_member *member); /* NULL: collect names only */
 	void *arg;
 };
 
@@ -25,7 +26,8 @@ static int bad(const struct parser *p, const char *what)
 
 static void skip_blanks(struct parser *p)
 {
-	while (p->at < p->end && (*p->at == ' ' || *p->at == '\t' || *p->at == '\n' || *p->at == '\r'))
+	while (p->at < p->end &&
+	       (*p->at == ' ' || *p->at == '\t' || *p->at == '\n' || *p->at == '\r'))
 		p->at++;
 }
 
@@ -225,7 +227,9 @@ static int skip_container(struct parser *p, bool object, unsigned depth)
 		if (rc < 0)
 			return rc;
 	} while (next_is(p, ','));
-	return next_is(p, close) ? 0 : bad(p, object ? "\",\" or \"}\" is expected" : "\",\" or \"]\" is expected");
+	return next_is(p, close) ? 0
+				 : bad(p, object ? "\",\" or \"}\" is expected"
+						 : "\",\" or \"]\" is expected");
 }
 
 static int scalar(struct parser *p, enum json_type *ret)
@@ -263,7 +267,8 @@ static int parse_members(struct parser *p, unsigned depth);
 
 static int emit_member(struct parser *p, enum json_type type, const uint8_t *from)
 {
-	struct json_member member = { buf_slice(&p->key), type, slice_of(from, (size_t)(p->at - from)) };
+	struct json_member member = { buf_slice(&p->key), type,
+				      slice_of(from, (size_t)(p->at - from)) };
 	uint32_t len = (uint32_t)p->key.len;
 
 	if (type == JSON_STRING)
@@ -358,7 +363,8 @@ static int check_names(const struct parser *p)
 	for (size_t i = 1; i < p->count && rc == 0; i++)
 		if (slice_eq(names[i - 1], names[i]))
 			rc = err_set(-EINVAL, "JSON: the name \"%.*s\" comes twice",
-				     names[i].len > 250 ? 250 : (int)names[i].len, (const char *)names[i].data);
+				     names[i].len > 250 ? 250 : (int)names[i].len,
+				     (const char *)names[i].data);
 	free(names);
 	return rc;
 }
@@ -378,13 +384,14 @@ static int parse_whole(struct parser *p)
 	return rc;
 }
 
-int json_flatten(struct slice text, int (*emit)(void *arg, const struct json_member *member), void *arg)
+int json_flatten(struct slice text, int (*emit)(void *arg, const struct json_member *member),
+		 void *arg)
 {
 	struct parser p = { .start = text.data, .arg = arg };
 	int rc;
 
 	p.end = p.start + text.len;
-	rc = parse_whole(&p);		/* nothing is told before all of it is known to be good */
+	rc = parse_whole(&p); /* nothing is told before all of it is known to be good */
 	if (rc == 0)
 		rc = check_names(&p);
 	p.emit = emit;

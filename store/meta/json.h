@@ -14,19 +14,28 @@
 
 #include "store/base/buf.h"
 
-enum json_type { JSON_STRING = 1, JSON_NUMBER, JSON_TRUE, JSON_FALSE, JSON_NULL, JSON_ARRAY, JSON_OBJECT };
+enum json_type {
+	JSON_STRING = 1,
+	JSON_NUMBER,
+	JSON_TRUE,
+	JSON_FALSE,
+	JSON_NULL,
+	JSON_ARRAY,
+	JSON_OBJECT
+};
 
 struct json_member {
-	struct slice key;	/* names of nested objects joined with "/" */
-	enum json_type type;	/* JSON_OBJECT: an empty one */
-	struct slice text;	/* strings: what they say; others: as written */
+	struct slice key;    /* names of nested objects joined with "/" */
+	enum json_type type; /* JSON_OBJECT: an empty one */
+	struct slice text;   /* strings: what they say; others: as written */
 };
 
 /*
  * Call EMIT for each member, those of nested objects too, in order, until it answers non-zero (returned).  Borrowed for the call.
  * -EINVAL with a reason that tells the offset; -EILSEQ when a string is not UTF-8 or holds a NUL.
  */
-MUST_CHECK int json_flatten(struct slice text, int (*emit)(void *arg, const struct json_member *member), void *arg);
+MUST_CHECK int json_flatten(struct slice text,
+			    int (*emit)(void *arg, const struct json_member *member), void *arg);
 
 /*
  * Whether an object that comes in pieces is complete: feed every byte once.  It looks at braces and strings alone; json_flatten() judges.

@@ -44,8 +44,8 @@ static uint32_t utf8_next(const uint8_t **at)
 
 static bool is_key_ascii(uint32_t c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-' ||
-	       c == '.' || c == ':' || c == '/' || c == ' ';
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       c == '_' || c == '-' || c == '.' || c == ':' || c == '/' || c == ' ';
 }
 
 static int check_components(struct slice text)
@@ -58,8 +58,11 @@ static int check_components(struct slice text)
 		if (i < text.len && at[i] != '/')
 			continue;
 		if (i == start)
-			return err_set(-EINVAL, "a key may not have an empty component (\"//\", or a \"/\" at an end)");
-		if ((i - start == 1 && at[start] == '.') || (i - start == 2 && at[start] == '.' && at[start + 1] == '.'))
+			return err_set(
+				-EINVAL,
+				"a key may not have an empty component (\"//\", or a \"/\" at an end)");
+		if ((i - start == 1 && at[start] == '.') ||
+		    (i - start == 2 && at[start] == '.' && at[start + 1] == '.'))
 			return err_set(-EINVAL, "a key may not have the component \".\" or \"..\"");
 		start = i + 1;
 	}
@@ -73,7 +76,8 @@ int key_check(struct slice text)
 	if (text.len == 0)
 		return err_set(-EINVAL, "a key may not be empty");
 	if (text.len > META_KEY_MAX)
-		return err_set(-ENAMETOOLONG, "a key has at most %u bytes, this one %zu", META_KEY_MAX, text.len);
+		return err_set(-ENAMETOOLONG, "a key has at most %u bytes, this one %zu",
+			       META_KEY_MAX, text.len);
 	if (!text_valid(text))
 		return err_set(-EILSEQ, "a key must be UTF-8 without NUL");
 	while (at < end) {
@@ -82,9 +86,13 @@ int key_check(struct slice text)
 
 		if (c < 0x80 ? !is_key_ascii(c) : !is_letter(c)) {
 			if (c < 0x20 || c == 0x7f)
-				return err_set(-EINVAL, "a key may not contain control characters (0x%02x)", (unsigned)c);
-			return err_set(-EINVAL, "a key may not contain \"%.*s\": only letters, digits, _ - . : / and space",
-				       (int)(at - from), (const char *)from);
+				return err_set(-EINVAL,
+					       "a key may not contain control characters (0x%02x)",
+					       (unsigned)c);
+			return err_set(
+				-EINVAL,
+				"a key may not contain \"%.*s\": only letters, digits, _ - . : / and space",
+				(int)(at - from), (const char *)from);
 		}
 	}
 	return check_components(text);
@@ -94,7 +102,8 @@ int key_find(struct kv_view *view, struct slice text, uint32_t *ret_id)
 {
 	struct slice value;
 	struct unpack u;
-	int rc = text.len && text.len <= META_KEY_MAX ? kv_get(view, TABLE_KEY_ID, text, &value) : -ENOENT;
+	int rc = text.len && text.len <= META_KEY_MAX ? kv_get(view, TABLE_KEY_ID, text, &value)
+						      : -ENOENT;
 
 	if (rc < 0)
 		return rc;
@@ -129,13 +138,14 @@ static int intern_one(struct meta *m, struct slice text, uint32_t *ret_id)
 
 int key_intern(struct meta *m, struct slice text, uint32_t *ret_id)
 {
-	char copy[META_KEY_MAX];	/* TEXT may be borrowed from the view that we change */
+	char copy[META_KEY_MAX]; /* TEXT may be borrowed from the view that we change */
 	int rc = key_find(kv_live(m->kv), text, ret_id);
 
 	if (rc != -ENOENT)
 		return rc;
 	if (text.len == 0 || text.len > sizeof(copy))
-		return err_set(-ENAMETOOLONG, "a key has at most %u bytes, this one %zu", META_KEY_MAX, text.len);
+		return err_set(-ENAMETOOLONG, "a key has at most %u bytes, this one %zu",
+			       META_KEY_MAX, text.len);
 	memcpy(copy, text.data, text.len);
 	for (size_t i = 1; i < text.len; i++) {
 		if (copy[i] != '/')

@@ -23,7 +23,9 @@ struct dir_row {
 	uint8_t flags;
 };
 
-static const uint8_t leaf_tables[] = { [KEYSPACE_PARAM] = TABLE_PARAM, [KEYSPACE_METRIC] = TABLE_METRIC };
+static const uint8_t leaf_tables[] = {
+	[KEYSPACE_PARAM] = TABLE_PARAM, [KEYSPACE_METRIC] = TABLE_METRIC
+};
 
 /* The table of the values of CODE, and the part of their key before the key id. */
 static uint8_t leaf_prefix(uint8_t code, uint32_t owner, struct meta_key *ret)
@@ -64,7 +66,8 @@ static int dir_unpack(struct slice value, struct dir_row *ret)
 	return unpack_done(&u);
 }
 
-static int dir_get(struct kv_view *view, uint8_t code, uint32_t owner, uint32_t key, struct dir_row *ret)
+static int dir_get(struct kv_view *view, uint8_t code, uint32_t owner, uint32_t key,
+		   struct dir_row *ret)
 {
 	struct meta_key k = dir_key(code, owner, key);
 	struct slice value;
@@ -112,7 +115,8 @@ static int dir_count(struct meta *m, uint8_t code, uint32_t owner, struct slice 
 	return dir_put(m, code, owner, &row);
 }
 
-static int count_prefixes(struct meta *m, uint8_t code, uint32_t owner, struct slice text, bool more)
+static int count_prefixes(struct meta *m, uint8_t code, uint32_t owner, struct slice text,
+			  bool more)
 {
 	const char *at = text.data;
 
@@ -130,7 +134,8 @@ int keydir_added(struct meta *m, uint8_t code, uint32_t owner, struct slice key_
 	return count_prefixes(m, code, owner, key_text, true);
 }
 
-int keydir_removed(struct meta *m, uint8_t code, uint32_t owner, uint32_t key, struct slice key_text)
+int keydir_removed(struct meta *m, uint8_t code, uint32_t owner, uint32_t key,
+		   struct slice key_text)
 {
 	struct dir_row row;
 	int rc = dir_get(kv_live(m->kv), code, owner, key, &row);
@@ -164,7 +169,8 @@ int keys_each(struct kv_view *view, enum key_space space, uint32_t run, uint32_t
 
 		rc = key_text(view, key, &text);
 		if (rc < 0)
-			return rc == -ENOENT ? err_set(-EBADMSG, "key %u has lost its text", key) : rc;
+			return rc == -ENOENT ? err_set(-EBADMSG, "key %u has lost its text", key)
+					     : rc;
 		rc = emit(arg, key, text);
 		if (rc != 0)
 			return rc > 0 ? 0 : rc;
@@ -179,14 +185,14 @@ struct listed {
 	uint64_t cookie;
 	uint32_t key;
 	bool is_dir;
-	size_t name, name_len;	/* in `names` */
+	size_t name, name_len; /* in `names` */
 };
 
 struct listing {
 	struct kv_view *view;
 	uint8_t code;
 	uint32_t owner;
-	struct slice prefix;	/* text of the directory, empty for the top */
+	struct slice prefix; /* text of the directory, empty for the top */
 	struct dir_row *dirs;
 	size_t dirs_count, dirs_max;
 	struct listed *entries;
@@ -217,7 +223,8 @@ static int grow(void **at, size_t count, size_t *max, size_t size)
 	return 0;
 }
 
-static int listing_add(struct listing *l, uint32_t key, bool is_dir, struct slice rest, bool whole_key, bool marked)
+static int listing_add(struct listing *l, uint32_t key, bool is_dir, struct slice rest,
+		       bool whole_key, bool marked)
 {
 	SCOPED_BUF struct buf path = BUF_INIT;
 	struct listed *e;
@@ -258,7 +265,8 @@ static const struct dir_row *listing_dir(const struct listing *l, uint32_t key)
 {
 	const struct dir_row want = { .key = key };
 
-	return l->dirs_count ? bsearch(&want, l->dirs, l->dirs_count, sizeof(want), compare_dirs) : NULL;
+	return l->dirs_count ? bsearch(&want, l->dirs, l->dirs_count, sizeof(want), compare_dirs)
+			     : NULL;
 }
 
 /* What of TEXT lies below the directory; false: nothing. */
@@ -307,7 +315,8 @@ static int list_dirs(struct listing *l)
 
 		if (rc < 0)
 			return rc;
-		if (l->dirs[i].flags & DIR_LEAF_FIRST || !below(l, text, &rest) || memchr(rest.data, '/', rest.len))
+		if (l->dirs[i].flags & DIR_LEAF_FIRST || !below(l, text, &rest) ||
+		    memchr(rest.data, '/', rest.len))
 			continue;
 		rc = listing_add(l, l->dirs[i].key, true, rest, false, false);
 		if (rc < 0)
@@ -329,13 +338,16 @@ static int list_leaf(void *arg, uint32_t key, struct slice text)
 	slash = memchr(rest.data, '/', rest.len);
 	if (!slash) {
 		dir = listing_dir(l, key);
-		return listing_add(l, key, false, rest, false, dir && !(dir->flags & DIR_LEAF_FIRST));
+		return listing_add(l, key, false, rest, false,
+				   dir && !(dir->flags & DIR_LEAF_FIRST));
 	}
 	/* Below another directory, unless a key shadows that one. */
-	if (key_find(l->view, slice_of(text.data, (size_t)(slash - (const char *)text.data)), &first) < 0)
+	if (key_find(l->view, slice_of(text.data, (size_t)(slash - (const char *)text.data)),
+		     &first) < 0)
 		return 0;
 	dir = listing_dir(l, first);
-	return dir && dir->flags & DIR_LEAF_FIRST ? listing_add(l, key, false, rest, true, false) : 0;
+	return dir && dir->flags & DIR_LEAF_FIRST ? listing_add(l, key, false, rest, true, false)
+						  : 0;
 }
 
 /* keys_each for any space: tags of other owners too. */
@@ -358,7 +370,8 @@ static int leaves_each(struct listing *l)
 		if (rc == 0)
 			rc = kv_cursor_next(cur);
 		else
-			return rc == -ENOENT ? err_set(-EBADMSG, "key %u has lost its text", key) : rc;
+			return rc == -ENOENT ? err_set(-EBADMSG, "key %u has lost its text", key)
+					     : rc;
 	}
 	return rc == -ENOENT ? 0 : rc;
 }
@@ -370,7 +383,8 @@ static int compare_listed(const void *a, const void *b)
 	return (x->cookie > y->cookie) - (x->cookie < y->cookie);
 }
 
-int key_dir_each(struct kv_view *view, enum tag_owner tag_kind, enum key_space space, uint32_t owner, uint32_t prefix_key, uint64_t after,
+int key_dir_each(struct kv_view *view, enum tag_owner tag_kind, enum key_space space,
+		 uint32_t owner, uint32_t prefix_key, uint64_t after,
 		 int (*emit)(void *arg, const struct key_entry *e, uint64_t cookie), void *arg)
 {
 	struct listing l = { .view = view, .code = keyspace_code(space, tag_kind), .owner = owner };
@@ -385,8 +399,9 @@ int key_dir_each(struct kv_view *view, enum tag_owner tag_kind, enum key_space s
 	if (rc == 0 && l.count)
 		qsort(l.entries, l.count, sizeof(*l.entries), compare_listed);
 	for (size_t i = 0; i < l.count && rc == 0; i++) {
-		struct key_entry e = { slice_of(l.names.data + l.entries[i].name, l.entries[i].name_len), l.entries[i].is_dir,
-				       l.entries[i].key };
+		struct key_entry e = { slice_of(l.names.data + l.entries[i].name,
+						l.entries[i].name_len),
+				       l.entries[i].is_dir, l.entries[i].key };
 
 		if (l.entries[i].cookie > after)
 			rc = emit(arg, &e, l.entries[i].cookie);
@@ -396,7 +411,8 @@ int key_dir_each(struct kv_view *view, enum tag_owner tag_kind, enum key_space s
 }
 
 /* The key text that COMPONENT below PREFIX_KEY spells; *RET_ENCODED: with an encoded "/", so no directory. */
-static int component_key(struct kv_view *view, uint32_t prefix_key, struct slice component, struct buf *out, bool *ret_encoded)
+static int component_key(struct kv_view *view, uint32_t prefix_key, struct slice component,
+			 struct buf *out, bool *ret_encoded)
 {
 	struct slice prefix;
 	size_t start;
@@ -418,8 +434,9 @@ static int component_key(struct kv_view *view, uint32_t prefix_key, struct slice
 	return buf_err(out);
 }
 
-int key_dir_lookup(struct kv_view *view, enum tag_owner tag_kind, enum key_space space, uint32_t owner, uint32_t prefix_key,
-		   struct slice component, struct key_entry *ret)
+int key_dir_lookup(struct kv_view *view, enum tag_owner tag_kind, enum key_space space,
+		   uint32_t owner, uint32_t prefix_key, struct slice component,
+		   struct key_entry *ret)
 {
 	uint8_t code = keyspace_code(space, tag_kind);
 	SCOPED_BUF struct buf text = BUF_INIT;
@@ -469,8 +486,8 @@ static int count_dir(struct meta *m, uint8_t code, uint32_t owner, uint32_t key,
 	return count_prefixes(m, code, owner, slice_of(copy, text.len), more);
 }
 
-int key_dir_make(struct meta *m, enum tag_owner tag_kind, enum key_space space, uint32_t owner, uint32_t prefix_key, struct slice component,
-		 uint32_t *ret_key)
+int key_dir_make(struct meta *m, enum tag_owner tag_kind, enum key_space space, uint32_t owner,
+		 uint32_t prefix_key, struct slice component, uint32_t *ret_key)
 {
 	uint8_t code = keyspace_code(space, tag_kind);
 	struct dir_row row;
@@ -494,7 +511,8 @@ int key_dir_make(struct meta *m, enum tag_owner tag_kind, enum key_space space, 
 	return rc < 0 ? rc : count_dir(m, code, owner, *ret_key, true);
 }
 
-int key_dir_remove(struct meta *m, enum tag_owner tag_kind, enum key_space space, uint32_t owner, uint32_t dir_key_id)
+int key_dir_remove(struct meta *m, enum tag_owner tag_kind, enum key_space space, uint32_t owner,
+		   uint32_t dir_key_id)
 {
 	uint8_t code = keyspace_code(space, tag_kind);
 	struct dir_row row;
@@ -544,7 +562,8 @@ static int count_explicit(struct listing *l, uint64_t *count)
 }
 
 /* The dictionary: both tables say the same. */
-static int check_dictionary(struct kv_view *view, void (*report)(void *arg, const char *fault), void *arg)
+static int check_dictionary(struct kv_view *view, void (*report)(void *arg, const char *fault),
+			    void *arg)
 {
 	SCOPED_CURSOR struct kv_cursor *cur = NULL;
 	int faults = 0, rc = kv_cursor_open(view, TABLE_KEY_TEXT, &cur);
@@ -580,16 +599,22 @@ int keydir_check(struct kv_view *view, void (*report)(void *arg, const char *fau
 		char line[96];
 
 		if (l.code > KEYSPACE_TAG + TAG_RUN)
-			continue;	/* tags of others: keys_each does not list them */
-		if (unpack_done(&u) < 0 || dir_unpack(kv_cursor_value(cur), &row) < 0 || key_text(view, row.key, &l.prefix) < 0)
+			continue; /* tags of others: keys_each does not list them */
+		if (unpack_done(&u) < 0 || dir_unpack(kv_cursor_value(cur), &row) < 0 ||
+		    key_text(view, row.key, &l.prefix) < 0)
 			row.count = UINT64_MAX;
-		else if (keys_each(view, l.code == KEYSPACE_PARAM ? KEYS_PARAM : l.code == KEYSPACE_METRIC ? KEYS_METRIC : KEYS_TAG,
-				   l.owner, 0, count_below, &c) < 0 || count_explicit(&l, &c.count) < 0)
+		else if (keys_each(view,
+				   l.code == KEYSPACE_PARAM    ? KEYS_PARAM
+				   : l.code == KEYSPACE_METRIC ? KEYS_METRIC
+							       : KEYS_TAG,
+				   l.owner, 0, count_below, &c) < 0 ||
+			 count_explicit(&l, &c.count) < 0)
 			row.count = UINT64_MAX;
 		listing_release(&l);
 		if (row.count == c.count)
 			continue;
-		snprintf(line, sizeof(line), "run %u: the directory of key %u has a wrong count", l.owner, row.key);
+		snprintf(line, sizeof(line), "run %u: the directory of key %u has a wrong count",
+			 l.owner, row.key);
 		report(arg, line);
 		faults = 1;
 	}

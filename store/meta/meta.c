@@ -8,7 +8,7 @@
 #include "store/meta/experiment.h"
 #include "store/meta/meta_internal.h"
 
-#define WORK_BUDGET 500		/* rows that one background step deletes */
+#define WORK_BUDGET 500 /* rows that one background step deletes */
 
 int meta_create(struct kv *kv)
 {
@@ -56,7 +56,8 @@ void meta_close(struct meta *m)
 	free(m);
 }
 
-int meta_counter_next(struct meta *m, const char *name, uint32_t first, uint32_t last, uint32_t *ret)
+int meta_counter_next(struct meta *m, const char *name, uint32_t first, uint32_t last,
+		      uint32_t *ret)
 {
 	SCOPED_BUF struct buf key = BUF_INIT, value = BUF_INIT;
 	struct slice old;
@@ -159,7 +160,8 @@ static int work_do(struct meta *m, bool *ret_more)
 		return rc;
 	if (what == 0)
 		return entries_work_step(m, ret_more);
-	rc = what == META_WORK_EXPERIMENT ? experiment_work_step(m, id, &budget) : run_work_step(m, id, &budget);
+	rc = what == META_WORK_EXPERIMENT ? experiment_work_step(m, id, &budget)
+					  : run_work_step(m, id, &budget);
 	if (rc == 0 && budget > 0) {
 		struct meta_key k = work_key(what, id);
 
@@ -190,7 +192,8 @@ int meta_name_check(struct slice name, size_t max, const char *what)
 	if (name.len == 0)
 		return err_set(-EINVAL, "the name of %s may not be empty", what);
 	if (name.len > max)
-		return err_set(-ENAMETOOLONG, "the name of %s has at most %zu bytes, this one %zu", what, max, name.len);
+		return err_set(-ENAMETOOLONG, "the name of %s has at most %zu bytes, this one %zu",
+			       what, max, name.len);
 	if (!text_valid(name))
 		return err_set(-EILSEQ, "the name of %s must be UTF-8", what);
 	for (size_t i = 0; i < name.len; i++)
@@ -198,24 +201,30 @@ int meta_name_check(struct slice name, size_t max, const char *what)
 			return err_set(-EINVAL, "the name of %s may not contain %s", what,
 				       at[i] == '/' ? "a \"/\"" : "control characters");
 	if (text_is_scratch(name))
-		return err_set(-EINVAL, "\"%.*s\" cannot name %s: it is what editors and desktops leave behind",
-			       (int)name.len, (const char *)name.data, what);
+		return err_set(
+			-EINVAL,
+			"\"%.*s\" cannot name %s: it is what editors and desktops leave behind",
+			(int)name.len, (const char *)name.data, what);
 	return 0;
 }
 
 int meta_text_check(struct slice text, size_t max, const char *what)
 {
 	if (text.len > max)
-		return err_set(-EFBIG, "%s has at most %zu bytes, this one %zu", what, max, text.len);
+		return err_set(-EFBIG, "%s has at most %zu bytes, this one %zu", what, max,
+			       text.len);
 	if (!text_valid(text))
 		return err_set(-EILSEQ, "%s must be UTF-8 without NUL", what);
 	return 0;
 }
 
-int meta_check(struct meta *m, struct kv_view *view, void (*report)(void *arg, const char *fault), void *arg)
+int meta_check(struct meta *m, struct kv_view *view, void (*report)(void *arg, const char *fault),
+	       void *arg)
 {
-	int (*const plain[])(struct kv_view *, void (*)(void *, const char *), void *) = { experiment_check, keydir_check };
-	int (*const full[])(struct meta *, struct kv_view *, void (*)(void *, const char *), void *) = { run_check, entries_check };
+	int (*const plain[])(struct kv_view *, void (*)(void *, const char *),
+			     void *) = { experiment_check, keydir_check };
+	int (*const full[])(struct meta *, struct kv_view *, void (*)(void *, const char *),
+			    void *) = { run_check, entries_check };
 	int faults = 0;
 
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {

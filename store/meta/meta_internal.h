@@ -12,8 +12,8 @@
 #include "store/meta/meta.h"
 #include "store/meta/run.h"
 
-struct events;		/* event.c */
-struct entries;		/* entry.c: pending cuts */
+struct events;  /* event.c */
+struct entries; /* entry.c: pending cuts */
 
 struct meta_state {
 	struct events *events;
@@ -23,10 +23,12 @@ struct meta_state {
 /* --- meta.c --------------------------------------------------------------------------------------------- */
 
 /* The next value of the counter NAME, which starts at FIRST; no value is given out twice.  -ENOSPC after LAST. */
-MUST_CHECK int meta_counter_next(struct meta *m, const char *name, uint32_t first, uint32_t last, uint32_t *ret);
+MUST_CHECK int meta_counter_next(struct meta *m, const char *name, uint32_t first, uint32_t last,
+				 uint32_t *ret);
 
 /* Delete up to *BUDGET rows of TABLE whose key starts with PREFIX (copied); *BUDGET falls by what was deleted, to 0 when there may be more. */
-MUST_CHECK int meta_delete_prefix(struct meta *m, uint8_t table, struct slice prefix, unsigned *budget);
+MUST_CHECK int meta_delete_prefix(struct meta *m, uint8_t table, struct slice prefix,
+				  unsigned *budget);
 
 /* Background work: rows of TABLE_META_WORK. */
 enum meta_work { META_WORK_EXPERIMENT = 1, META_WORK_RUN = 2 };
@@ -80,7 +82,8 @@ MUST_CHECK int meta_text_check(struct slice text, size_t max, const char *what);
 
 /* --- what the files of datasets and models offer to meta.c, run.c ---------------------------------------- */
 
-MUST_CHECK int entries_open(struct meta *m);		/* entry.c: makes m->state->entries; may open batches */
+MUST_CHECK int entries_open(
+	struct meta *m); /* entry.c: makes m->state->entries; may open batches */
 void entries_close(struct meta *m);
 /* RUN ends: what it changed of datasets and models is cut as versions that it made. */
 MUST_CHECK int entries_run_ended(struct meta *m, uint32_t run);
@@ -88,7 +91,8 @@ MUST_CHECK int entries_run_ended(struct meta *m, uint32_t run);
 MUST_CHECK int lineage_forget_run(struct meta *m, uint32_t run, unsigned *budget);
 /* Their part of meta_work_step (in its batch) and of meta_check. */
 MUST_CHECK int entries_work_step(struct meta *m, bool *ret_more);
-MUST_CHECK int entries_check(struct meta *m, struct kv_view *view, void (*report)(void *arg, const char *fault), void *arg);
+MUST_CHECK int entries_check(struct meta *m, struct kv_view *view,
+			     void (*report)(void *arg, const char *fault), void *arg);
 
 /* --- event.c ---------------------------------------------------------------------------------------------- */
 
@@ -106,28 +110,37 @@ static inline uint8_t keyspace_code(enum key_space space, enum tag_owner tag_kin
 	return space == KEYS_PARAM ? KEYSPACE_PARAM : KEYSPACE_METRIC;
 }
 bool keyspace_has(struct kv_view *view, uint8_t code, uint32_t owner, uint32_t key);
-MUST_CHECK int keydir_added(struct meta *m, uint8_t code, uint32_t owner, struct slice key_text);	/* before the row is put */
-MUST_CHECK int keydir_removed(struct meta *m, uint8_t code, uint32_t owner, uint32_t key, struct slice key_text);
-MUST_CHECK int keydir_check(struct kv_view *view, void (*report)(void *arg, const char *fault), void *arg);
+MUST_CHECK int keydir_added(struct meta *m, uint8_t code, uint32_t owner,
+			    struct slice key_text); /* before the row is put */
+MUST_CHECK int keydir_removed(struct meta *m, uint8_t code, uint32_t owner, uint32_t key,
+			      struct slice key_text);
+MUST_CHECK int keydir_check(struct kv_view *view, void (*report)(void *arg, const char *fault),
+			    void *arg);
 
 /* --- experiment.c, run.c, param.c, metric.c, tag.c -------------------------------------------------------------- */
 
-MUST_CHECK int experiment_work_step(struct meta *m, uint32_t id, unsigned *budget);	/* its runs, after experiment_destroy */
-MUST_CHECK int experiment_touch(struct meta *m, uint32_t id);				/* changed_ms = now */
+MUST_CHECK int experiment_work_step(struct meta *m, uint32_t id,
+				    unsigned *budget); /* its runs, after experiment_destroy */
+MUST_CHECK int experiment_touch(struct meta *m, uint32_t id); /* changed_ms = now */
 bool experiment_alive(struct kv_view *view, uint32_t id);
-MUST_CHECK int experiment_check(struct kv_view *view, void (*report)(void *arg, const char *fault), void *arg);
+MUST_CHECK int experiment_check(struct kv_view *view, void (*report)(void *arg, const char *fault),
+				void *arg);
 
-MUST_CHECK int run_work_step(struct meta *m, uint32_t number, unsigned *budget);	/* rows of a destroyed run */
+MUST_CHECK int run_work_step(struct meta *m, uint32_t number,
+			     unsigned *budget); /* rows of a destroyed run */
 /* Its experiment is destroyed: so is it, unless it was trashed by itself; then it moves to Default. */
 MUST_CHECK int run_orphaned(struct meta *m, uint32_t number);
-MUST_CHECK int run_check(struct meta *m, struct kv_view *view, void (*report)(void *arg, const char *fault), void *arg);
+MUST_CHECK int run_check(struct meta *m, struct kv_view *view,
+			 void (*report)(void *arg, const char *fault), void *arg);
 struct run_row {
-	struct run run;			/* texts borrowed from the view */
-	uint32_t serial;		/* rises with every run made: which is the newest */
+	struct run run;  /* texts borrowed from the view */
+	uint32_t serial; /* rises with every run made: which is the newest */
 };
-MUST_CHECK int run_row_get(struct kv_view *view, uint32_t number, struct run_row *ret);		/* in whatever state */
-MUST_CHECK int run_row_put(struct meta *m, const struct run_row *row);				/* the record, not what run_changed keeps */
-MUST_CHECK int run_refuse_trashed(const struct run *run);		/* -EPERM with a reason */
+MUST_CHECK int run_row_get(struct kv_view *view, uint32_t number,
+			   struct run_row *ret); /* in whatever state */
+MUST_CHECK int run_row_put(struct meta *m,
+			   const struct run_row *row); /* the record, not what run_changed keeps */
+MUST_CHECK int run_refuse_trashed(const struct run *run); /* -EPERM with a reason */
 MUST_CHECK int run_procs_drop(struct meta *m, uint32_t number);
 MUST_CHECK int run_session_put(struct meta *m, uint32_t number, const struct run_session *s);
 /* What changes with every value: the time, and how many params, metrics and tags there are. */
@@ -138,12 +151,16 @@ struct run_note {
 	int64_t at_ms;
 	struct slice key, value;
 };
-MUST_CHECK int run_note_add(struct meta *m, uint32_t number, enum run_note_kind kind, struct slice key, struct slice value);
-MUST_CHECK int run_note_each(struct kv_view *view, uint32_t number, int (*emit)(void *arg, const struct run_note *note), void *arg);
+MUST_CHECK int run_note_add(struct meta *m, uint32_t number, enum run_note_kind kind,
+			    struct slice key, struct slice value);
+MUST_CHECK int run_note_each(struct kv_view *view, uint32_t number,
+			     int (*emit)(void *arg, const struct run_note *note), void *arg);
 /* A tag that mirrors a field of the run changes: mlflow.runName, .note.content, .user, .parentRunId.  *RET_DONE false: KEY is none of them. */
-MUST_CHECK int run_set_mirrored(struct meta *m, uint32_t number, struct slice key, struct slice value, bool *ret_done);
+MUST_CHECK int run_set_mirrored(struct meta *m, uint32_t number, struct slice key,
+				struct slice value, bool *ret_done);
 /* The row of a tag alone: no checks of the value, no mirroring.  VALUE NULL: drop it (0 when there is none). */
-MUST_CHECK int tag_put(struct meta *m, enum tag_owner kind, uint32_t owner, struct slice key, const struct slice *value);
+MUST_CHECK int tag_put(struct meta *m, enum tag_owner kind, uint32_t owner, struct slice key,
+		       const struct slice *value);
 /* A random name as MLflow gives them: adjective-noun-number.  OUT has room for 64 bytes. */
 void run_name_random(char out[64]);
 

@@ -54,8 +54,11 @@ int param_log(struct meta *m, uint32_t run, struct slice key, struct slice value
 	if (rc == 0) {
 		if (slice_eq(old, value))
 			return 0;
-		return err_set(-EPERM, "param \"%.*s\" has the value \"%.*s\" already, and params are written once", (int)key.len,
-			       (const char *)key.data, old.len > 100 ? 100 : (int)old.len, (const char *)old.data);
+		return err_set(
+			-EPERM,
+			"param \"%.*s\" has the value \"%.*s\" already, and params are written once",
+			(int)key.len, (const char *)key.data, old.len > 100 ? 100 : (int)old.len,
+			(const char *)old.data);
 	}
 	if (rc == -ENOENT)
 		rc = keydir_added(m, KEYSPACE_PARAM, run, key);

@@ -9,19 +9,20 @@
  * the same double back (see base/num.c).
  */
 #define FORM_MULTIPLY 22
-#define FORM_LAST 44
-#define FORM_RAW 63
-#define HAS_STRINGS 0x80
-#define DIGITS_MAX 1e15
+#define FORM_LAST     44
+#define FORM_RAW      63
+#define HAS_STRINGS   0x80
+#define DIGITS_MAX    1e15
 
 static const double power_of_ten[FORM_MULTIPLY + 1] = {
-	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+	1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
 	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 };
 
 static double form_value(unsigned form, int64_t digits)
 {
-	return form <= FORM_MULTIPLY ? (double)digits / power_of_ten[form] : (double)digits * power_of_ten[form - FORM_MULTIPLY];
+	return form <= FORM_MULTIPLY ? (double)digits / power_of_ten[form]
+				     : (double)digits * power_of_ten[form - FORM_MULTIPLY];
 }
 
 static bool same_bits(double a, double b)

@@ -14,13 +14,15 @@
 
 #define POINT_TEXT_MAX (3 * NUM_TEXT_MAX)
 
-struct point_delta {			/* of the point before; all zero at the start */
+struct point_delta { /* of the point before; all zero at the start */
 	int64_t step, time_ms;
 };
 
 void point_pack(struct buf *out, struct point_delta *prev, const struct metric_point *p);
-void point_unpack(struct unpack *u, struct point_delta *prev, struct metric_point *ret);	/* strings borrowed */
-size_t point_text(const struct metric_point *p, char out[POINT_TEXT_MAX]);	/* step, tab, value, tab, ms, newline */
-bool point_eq(const struct metric_point *a, const struct metric_point *b);	/* bit for bit */
+void point_unpack(struct unpack *u, struct point_delta *prev,
+		  struct metric_point *ret); /* strings borrowed */
+size_t point_text(const struct metric_point *p,
+		  char out[POINT_TEXT_MAX]); /* step, tab, value, tab, ms, newline */
+bool point_eq(const struct metric_point *a, const struct metric_point *b); /* bit for bit */
 
 #endif

@@ -24,18 +24,15 @@
 #include "store/base/text.h"
 #include "store/meta/experiment.h"
 #include "store/meta/meta_internal.h"
-#include "store/meta/trash.h"
+#include "store/meta/run_internal.h"
 
 #define RECORD_FORMAT 1
-#define PARENTS_MAX 1000	/* runs above each other */
-
-enum { NAME_CHOSEN = 1, NAME_UUID = 2 };	/* first byte of a TABLE_RUN_NAME key */
 
 /* --- words ----------------------------------------------------------------------------------------------- */
 
 static const char *const status_names[] = {
 	[RUN_RUNNING] = "running", [RUN_SCHEDULED] = "scheduled", [RUN_FINISHED] = "finished",
-	[RUN_FAILED] = "failed", [RUN_KILLED] = "killed",
+	[RUN_FAILED] = "failed",   [RUN_KILLED] = "killed",
 };
 
 const char *run_status_name(enum run_status status)
@@ -57,11 +54,12 @@ int run_status_parse(struct slice text, enum run_status *ret)
 			return 0;
 		}
 	}
-	return err_set(-EINVAL, "\"%.*s\" is no status: running, scheduled, finished, failed or killed",
+	return err_set(-EINVAL,
+		       "\"%.*s\" is no status: running, scheduled, finished, failed or killed",
 		       text.len > 60 ? 60 : (int)text.len, at);
 }
 
-static bool ended(enum run_status status)
+bool run_status_ended(enum run_status status)
 {
 	return status != RUN_RUNNING && status != RUN_SCHEDULED;
 }
@@ -89,24 +87,31 @@ static bool is_uuid(struct slice s)
 
 int run_id_check(struct slice id)
 {
-	static const char *const words[] = { "self", "latest", "new", "runs.csv", "runs.tsv", "description", "tags", "README" };
+	static const char *const words[] = { "self",     "latest",      "new",  "runs.csv",
+					     "runs.tsv", "description", "tags", "README" };
 	int rc = meta_name_check(id, META_NAME_MAX, "a run");
 
 	if (rc < 0)
 		return rc;
 	if (all_digits(id))
-		return err_set(-EINVAL, "a chosen run id may not be a number: numbers are given out in order");
+		return err_set(
+			-EINVAL,
+			"a chosen run id may not be a number: numbers are given out in order");
 	if (is_uuid(id))
-		return err_set(-EINVAL, "a chosen run id may not be 32 hex digits: those are UUIDs");
+		return err_set(-EINVAL,
+			       "a chosen run id may not be 32 hex digits: those are UUIDs");
 	if (memchr(id.data, '@', id.len))
 		return err_set(-EINVAL, "a run id may not contain \"@\"");
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (slice_eq(id, slice_str(words[i])))
-			return err_set(-EINVAL, "\"%s\" has a meaning of its own here and cannot be a run id", words[i]);
+			return err_set(
+				-EINVAL,
+				"\"%s\" has a meaning of its own here and cannot be a run id",
+				words[i]);
 	return 0;
 }
 
-/* --- records ---------------------------------------------------------------------------------------------- */
+/* --- records --------------------------------------------------------------------------------------------- */
 
 int run_row_get(struct kv_view *view, uint32_t number, struct run_row *ret)
 {
@@ -142,7 +147,7 @@ int run_row_get(struct kv_view *view, uint32_t number, struct run_row *ret)
 	r->name = unpack_str(&u);
 	r->user = unpack_str(&u);
 	r->description = unpack_str(&u);
-	r->frozen = ended(r->status);
+	r->frozen = run_status_ended(r->status);
 	if (unpack_done(&u) < 0 || r->status < RUN_RUNNING || r->status > RUN_KILLED)
 		return err_set(-EBADMSG, "the record of run number %u is damaged", number);
 	return 0;
@@ -186,13 +191,17 @@ static int stat_get(struct kv_view *view, struct run *r)
 	int rc = kv_get(view, TABLE_RUN_STAT, meta_key_slice(&k), &value);
 
 	if (rc < 0)
-		return rc == -ENOENT ? err_set(-EBADMSG, "run number %u has lost its counts", r->number) : rc;
+		return rc == -ENOENT
+			       ? err_set(-EBADMSG, "run number %u has lost its counts", r->number)
+			       : rc;
 	u = unpack_init(value);
 	r->changed_ms = unpack_i64(&u);
 	r->params = (uint32_t)unpack_varint(&u);
 	r->metrics = (uint32_t)unpack_varint(&u);
 	r->tags = (uint32_t)unpack_varint(&u);
-	return unpack_done(&u) < 0 ? err_set(-EBADMSG, "the counts of run number %u are damaged", r->number) : 0;
+	return unpack_done(&u) < 0
+		       ? err_set(-EBADMSG, "the counts of run number %u are damaged", r->number)
+		       : 0;
 }
 
 static int stat_put(struct meta *m, const struct run *r)
@@ -240,7 +249,7 @@ int run_get(struct kv_view *view, uint32_t number, struct run *ret)
 		return rc;
 	rc = experiment_get(view, row.run.experiment, &e);
 	if (rc == -ENOENT && row.run.deleted_ms == 0)
-		return -ENOENT;		/* destroyed with it */
+		return -ENOENT; /* destroyed with it */
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
 	row.run.trashed = row.run.deleted_ms != 0 || rc < 0 || e.deleted_ms != 0;
@@ -252,7 +261,8 @@ int run_refuse_trashed(const struct run *run)
 {
 	if (!run->trashed)
 		return 0;
-	return err_set(-EPERM, "run %.*s is in the trash", (int)run->id.len, (const char *)run->id.data);
+	return err_set(-EPERM, "run %.*s is in the trash", (int)run->id.len,
+		       (const char *)run->id.data);
 }
 
 int run_check_writable(struct kv_view *view, uint32_t number)
@@ -263,13 +273,15 @@ int run_check_writable(struct kv_view *view, uint32_t number)
 	if (rc == 0)
 		rc = run_refuse_trashed(&run);
 	if (rc == 0 && run.frozen)
-		rc = err_set(-EPERM, "run %.*s has ended (%s): of an ended run only name, description, experiment, status and tags can be set",
-			     (int)run.id.len, (const char *)run.id.data, run_status_name(run.status));
+		rc = err_set(
+			-EPERM,
+			"run %.*s has ended (%s): of an ended run only name, description, experiment, status and tags can be set",
+			(int)run.id.len, (const char *)run.id.data, run_status_name(run.status));
 	return rc;
 }
 
 /* A run to be changed: its texts lie in TEXT, so that puts do not take them away.  Trashed: -EPERM. */
-static int load_for_change(struct meta *m, uint32_t number, struct buf *text, struct run_row *ret)
+int run_load(struct meta *m, uint32_t number, struct buf *text, struct run_row *ret)
 {
 	struct run *r = &ret->run;
 	struct slice *const all[] = { &r->id, &r->name, &r->user, &r->description };
@@ -292,22 +304,23 @@ static int load_for_change(struct meta *m, uint32_t number, struct buf *text, st
 	return rc;
 }
 
-static int load_living(struct meta *m, uint32_t number, struct buf *text, struct run_row *ret)
+int run_load_living(struct meta *m, uint32_t number, struct buf *text, struct run_row *ret)
 {
-	int rc = load_for_change(m, number, text, ret);
+	int rc = run_load(m, number, text, ret);
 
 	return rc < 0 ? rc : run_refuse_trashed(&ret->run);
 }
 
 /* Write the record and the time of the change. */
-static int save(struct meta *m, const struct run_row *row)
+int run_save(struct meta *m, const struct run_row *row)
 {
 	int rc = run_row_put(m, row);
 
 	return rc < 0 ? rc : run_changed(m, row->run.number, 0, 0, 0);
 }
 
-static void emit_run_event(struct meta *m, const struct run *r, const char *what, const char *name, const char *value)
+void run_emit_event(struct meta *m, const struct run *r, const char *what, const char *name,
+		    const char *value)
 {
 	char id[META_NAME_MAX + 1];
 
@@ -315,9 +328,9 @@ static void emit_run_event(struct meta *m, const struct run *r, const char *what
 	event_emit(m, what, "run", id, name, value, NULL);
 }
 
-/* --- making ----------------------------------------------------------------------------------------------- */
+/* --- making ---------------------------------------------------------------------------------------------- */
 
-static int name_row_put(struct meta *m, uint8_t kind, struct slice name, uint32_t number)
+static int run_name_row_put(struct meta *m, uint8_t kind, struct slice name, uint32_t number)
 {
 	SCOPED_BUF struct buf key = BUF_INIT, value = BUF_INIT;
 	int rc;
@@ -342,7 +355,8 @@ static int name_row_get(struct kv_view *view, uint8_t kind, struct slice name, u
 	key_bytes(&key, name);
 	rc = buf_err(&key);
 	if (rc == 0)
-		rc = key.len <= KV_KEY_MAX ? kv_get(view, TABLE_RUN_NAME, buf_slice(&key), &value) : -ENOENT;
+		rc = key.len <= KV_KEY_MAX ? kv_get(view, TABLE_RUN_NAME, buf_slice(&key), &value)
+					   : -ENOENT;
 	if (rc < 0)
 		return rc;
 	u = unpack_init(value);
@@ -350,7 +364,7 @@ static int name_row_get(struct kv_view *view, uint8_t kind, struct slice name, u
 	return unpack_done(&u);
 }
 
-static int name_row_del(struct meta *m, uint8_t kind, struct slice name)
+int run_name_row_del(struct meta *m, uint8_t kind, struct slice name)
 {
 	SCOPED_BUF struct buf key = BUF_INIT;
 	int rc;
@@ -363,14 +377,14 @@ static int name_row_del(struct meta *m, uint8_t kind, struct slice name)
 	return rc == -ENOENT ? 0 : rc;
 }
 
-static int pair_put(struct meta *m, uint8_t table, uint32_t a, uint32_t b)
+int run_pair_put(struct meta *m, uint8_t table, uint32_t a, uint32_t b)
 {
 	struct meta_key k = meta_key_2(a, b);
 
 	return kv_put(m->kv, table, meta_key_slice(&k), slice_of(NULL, 0));
 }
 
-static int pair_del(struct meta *m, uint8_t table, uint32_t a, uint32_t b)
+int run_pair_del(struct meta *m, uint8_t table, uint32_t a, uint32_t b)
 {
 	struct meta_key k = meta_key_2(a, b);
 	int rc = kv_del(m->kv, table, meta_key_slice(&k));
@@ -382,7 +396,7 @@ static int uuid_new(uint8_t out[16])
 {
 	if (getrandom(out, 16, 0) != 16)
 		return err_set(-EIO, "no random numbers");
-	out[6] = (uint8_t)((out[6] & 0x0f) | 0x40);	/* RFC 9562, version 4 */
+	out[6] = (uint8_t)((out[6] & 0x0f) | 0x40); /* RFC 9562, version 4 */
 	out[8] = (uint8_t)((out[8] & 0x3f) | 0x80);
 	return 0;
 }
@@ -390,10 +404,11 @@ static int uuid_new(uint8_t out[16])
 static struct slice user_name(uint32_t uid, char *space, size_t size)
 {
 	struct passwd pw, *found = NULL;
-	static char text[4096];		/* core thread */
+	static char text[4096]; /* core thread */
 	int len;
 
-	if (getpwuid_r((uid_t)uid, &pw, text, sizeof(text), &found) == 0 && found && text_valid(slice_str(pw.pw_name)))
+	if (getpwuid_r((uid_t)uid, &pw, text, sizeof(text), &found) == 0 && found &&
+	    text_valid(slice_str(pw.pw_name)))
 		len = snprintf(space, size, "%s", pw.pw_name);
 	else
 		len = snprintf(space, size, "%u", uid);
@@ -404,12 +419,12 @@ static struct slice user_name(uint32_t uid, char *space, size_t size)
 static int put_new_rows(struct meta *m, const struct run *r)
 {
 	const struct run_session first = { .n = 1, .start_ms = r->start_ms, .status = r->status };
-	int rc = name_row_put(m, NAME_UUID, slice_of(r->uuid, sizeof(r->uuid)), r->number);
+	int rc = run_name_row_put(m, RUN_NAME_UUID, slice_of(r->uuid, sizeof(r->uuid)), r->number);
 
 	if (rc == 0 && r->number >= RUN_CHOSEN_FIRST)
-		rc = name_row_put(m, NAME_CHOSEN, r->id, r->number);
+		rc = run_name_row_put(m, RUN_NAME_CHOSEN, r->id, r->number);
 	if (rc == 0)
-		rc = pair_put(m, TABLE_RUN_EXPERIMENT, r->experiment, r->number);
+		rc = run_pair_put(m, TABLE_RUN_EXPERIMENT, r->experiment, r->number);
 	if (rc == 0)
 		rc = stat_put(m, r);
 	if (rc == 0)
@@ -421,7 +436,8 @@ static int put_new_rows(struct meta *m, const struct run *r)
 	return rc;
 }
 
-static int make(struct meta *m, uint32_t experiment, struct slice id, const struct meta_actor *who, uint32_t *ret_number)
+static int make(struct meta *m, uint32_t experiment, struct slice id, const struct meta_actor *who,
+		uint32_t *ret_number)
 {
 	char name[64], user[256], digits[NUM_TEXT_MAX];
 	struct run_row row = { 0 };
@@ -431,7 +447,8 @@ static int make(struct meta *m, uint32_t experiment, struct slice id, const stru
 	if (!experiment_alive(kv_live(m->kv), experiment))
 		return err_set(-ENOENT, "there is no such experiment, or it is in the trash");
 	if (id.len)
-		rc = meta_counter_next(m, "run.chosen", RUN_CHOSEN_FIRST, 2 * RUN_CHOSEN_FIRST - 1, &r->number);
+		rc = meta_counter_next(m, "run.chosen", RUN_CHOSEN_FIRST, 2 * RUN_CHOSEN_FIRST - 1,
+				       &r->number);
 	else
 		rc = meta_counter_next(m, "run", 1, RUN_CHOSEN_FIRST - 1, &r->number);
 	if (rc == 0)
@@ -439,7 +456,8 @@ static int make(struct meta *m, uint32_t experiment, struct slice id, const stru
 	if (rc == 0)
 		rc = uuid_new(r->uuid);
 	if (rc == 0)
-		rc = tree_new(m->trees, TREE_OWNER_RUN, r->number, S_IFDIR | 0755, who->uid, who->gid, &r->tree);
+		rc = tree_new(m->trees, TREE_OWNER_RUN, r->number, S_IFDIR | 0755, who->uid,
+			      who->gid, &r->tree);
 	if (rc < 0)
 		return rc;
 	r->id = id.len ? id : slice_of(digits, num_format_i64(r->number, digits));
@@ -458,16 +476,18 @@ static int make(struct meta *m, uint32_t experiment, struct slice id, const stru
 	if (rc < 0)
 		return rc;
 	*ret_number = r->number;
-	emit_run_event(m, r, "run.new", "name", name);
+	run_emit_event(m, r, "run.new", "name", name);
 	return 0;
 }
 
-int run_make(struct meta *m, uint32_t experiment, const struct meta_actor *who, uint32_t *ret_number)
+int run_make(struct meta *m, uint32_t experiment, const struct meta_actor *who,
+	     uint32_t *ret_number)
 {
 	return make(m, experiment, slice_of(NULL, 0), who, ret_number);
 }
 
-int run_make_chosen(struct meta *m, uint32_t experiment, struct slice id, const struct meta_actor *who, uint32_t *ret_number)
+int run_make_chosen(struct meta *m, uint32_t experiment, struct slice id,
+		    const struct meta_actor *who, uint32_t *ret_number)
 {
 	char copy[META_NAME_MAX];
 	uint32_t other;
@@ -475,16 +495,17 @@ int run_make_chosen(struct meta *m, uint32_t experiment, struct slice id, const 
 
 	if (rc < 0)
 		return rc;
-	rc = name_row_get(kv_live(m->kv), NAME_CHOSEN, id, &other);
+	rc = name_row_get(kv_live(m->kv), RUN_NAME_CHOSEN, id, &other);
 	if (rc == 0)
-		return err_set(-EEXIST, "there is a run \"%.*s\" already, maybe in the trash", (int)id.len, (const char *)id.data);
+		return err_set(-EEXIST, "there is a run \"%.*s\" already, maybe in the trash",
+			       (int)id.len, (const char *)id.data);
 	if (rc != -ENOENT)
 		return rc;
 	memcpy(copy, id.data, id.len);
 	return make(m, experiment, slice_of(copy, id.len), who, ret_number);
 }
 
-/* --- finding ---------------------------------------------------------------------------------------------- */
+/* --- finding --------------------------------------------------------------------------------------------- */
 
 /* The number that ID spells, whatever its state. */
 static int number_of(struct kv_view *view, struct slice id, uint32_t *ret)
@@ -498,10 +519,10 @@ static int number_of(struct kv_view *view, struct slice id, uint32_t *ret)
 
 			uuid[i] = (uint8_t)strtoul(two, NULL, 16);
 		}
-		return name_row_get(view, NAME_UUID, slice_of(uuid, sizeof(uuid)), ret);
+		return name_row_get(view, RUN_NAME_UUID, slice_of(uuid, sizeof(uuid)), ret);
 	}
 	if (!all_digits(id))
-		return id.len ? name_row_get(view, NAME_CHOSEN, id, ret) : -ENOENT;
+		return id.len ? name_row_get(view, RUN_NAME_CHOSEN, id, ret) : -ENOENT;
 	if (id.len > 8 || at[0] == '0')
 		return -ENOENT;
 	*ret = 0;
@@ -521,7 +542,8 @@ int run_find(struct kv_view *view, struct slice id_or_uuid, uint32_t *ret_number
 }
 
 /* The living run with the highest number below LIMIT. */
-static int last_below(struct kv_view *view, uint32_t limit, uint32_t *ret_number, uint32_t *ret_serial)
+static int last_below(struct kv_view *view, uint32_t limit, uint32_t *ret_number,
+		      uint32_t *ret_serial)
 {
 	SCOPED_CURSOR struct kv_cursor *cur = NULL;
 	struct meta_key k = meta_key_1(limit);
@@ -537,7 +559,8 @@ static int last_below(struct kv_view *view, uint32_t limit, uint32_t *ret_number
 
 		if (limit > RUN_CHOSEN_FIRST && number < RUN_CHOSEN_FIRST)
 			break;
-		if (run_get(view, number, &run) == 0 && !run.trashed && run_row_get(view, number, &row) == 0) {
+		if (run_get(view, number, &run) == 0 && !run.trashed &&
+		    run_row_get(view, number, &row) == 0) {
 			*ret_number = number;
 			*ret_serial = row.serial;
 			return 0;
@@ -560,7 +583,8 @@ int run_latest(struct kv_view *view, uint32_t *ret_number)
 	return *ret_number ? 0 : -ENOENT;
 }
 
-int run_each(struct kv_view *view, uint32_t after, int (*emit)(void *arg, const struct run *run), void *arg)
+int run_each(struct kv_view *view, uint32_t after, int (*emit)(void *arg, const struct run *run),
+	     void *arg)
 {
 	SCOPED_CURSOR struct kv_cursor *cur = NULL;
 	struct meta_key from = meta_key_1(after + 1);
@@ -582,8 +606,8 @@ int run_each(struct kv_view *view, uint32_t after, int (*emit)(void *arg, const 
 }
 
 /* Runs listed in TABLE under (HEAD, run). */
-static int each_pair(struct kv_view *view, uint8_t table, uint32_t head, uint32_t after, bool of_trashed_too,
-		     int (*emit)(void *arg, const struct run *run), void *arg)
+static int each_pair(struct kv_view *view, uint8_t table, uint32_t head, uint32_t after,
+		     bool of_trashed_too, int (*emit)(void *arg, const struct run *run), void *arg)
 {
 	SCOPED_CURSOR struct kv_cursor *cur = NULL;
 	struct meta_key prefix = meta_key_1(head), from = meta_key_2(head, after + 1);
@@ -604,399 +628,14 @@ static int each_pair(struct kv_view *view, uint8_t table, uint32_t head, uint32_
 	return rc == -ENOENT ? 0 : rc;
 }
 
-int run_each_in(struct kv_view *view, uint32_t experiment, uint32_t after, int (*emit)(void *arg, const struct run *run), void *arg)
+int run_each_in(struct kv_view *view, uint32_t experiment, uint32_t after,
+		int (*emit)(void *arg, const struct run *run), void *arg)
 {
 	return each_pair(view, TABLE_RUN_EXPERIMENT, experiment, after, true, emit, arg);
 }
 
-int run_each_child(struct kv_view *view, uint32_t parent, uint32_t after, int (*emit)(void *arg, const struct run *run), void *arg)
+int run_each_child(struct kv_view *view, uint32_t parent, uint32_t after,
+		   int (*emit)(void *arg, const struct run *run), void *arg)
 {
 	return each_pair(view, TABLE_RUN_CHILD, parent, after, false, emit, arg);
-}
-
-/* --- fields ----------------------------------------------------------------------------------------------- */
-
-enum mirror { MIRROR_NAME, MIRROR_DESCRIPTION, MIRROR_USER, MIRROR_PARENT, MIRROR_END };
-
-static const struct {
-	const char *tag, *what;
-} mirrors[MIRROR_END] = {
-	[MIRROR_NAME] = { "mlflow.runName", "the name of a run" },
-	[MIRROR_DESCRIPTION] = { "mlflow.note.content", "a description" },
-	[MIRROR_USER] = { "mlflow.user", "the user of a run" },
-	[MIRROR_PARENT] = { "mlflow.parentRunId", "the parent of a run" },
-};
-
-static int set_text(struct meta *m, uint32_t number, enum mirror which, struct slice value, bool keep_empty)
-{
-	SCOPED_BUF struct buf text = BUF_INIT;
-	struct run_row row;
-	int rc = load_living(m, number, &text, &row);
-
-	if (rc == 0)
-		rc = meta_text_check(value, META_TAG_MAX, mirrors[which].what);
-	if (rc < 0)
-		return rc;
-	if (which == MIRROR_NAME)
-		row.run.name = value;
-	else if (which == MIRROR_USER)
-		row.run.user = value;
-	else
-		row.run.description = value;
-	rc = save(m, &row);
-	if (rc == 0)
-		rc = tag_put(m, TAG_RUN, number, slice_str(mirrors[which].tag), value.len || keep_empty ? &value : NULL);
-	return rc;
-}
-
-int run_set_name(struct meta *m, uint32_t number, struct slice text)
-{
-	return set_text(m, number, MIRROR_NAME, text, false);
-}
-
-int run_set_description(struct meta *m, uint32_t number, struct slice text)
-{
-	return set_text(m, number, MIRROR_DESCRIPTION, text, false);
-}
-
-int run_set_user(struct meta *m, uint32_t number, struct slice text)
-{
-	return set_text(m, number, MIRROR_USER, text, false);
-}
-
-/* Is ANCESTOR above NUMBER or NUMBER itself? */
-static int check_cycle(struct kv_view *view, uint32_t number, uint32_t ancestor)
-{
-	for (int i = 0; i < PARENTS_MAX && ancestor; i++) {
-		struct run_row row;
-		int rc;
-
-		if (ancestor == number)
-			return err_set(-EINVAL, "a run cannot be above itself");
-		rc = run_row_get(view, ancestor, &row);
-		if (rc < 0)
-			return rc == -ENOENT ? 0 : rc;
-		ancestor = row.run.parent;
-	}
-	return ancestor ? err_set(-EINVAL, "there may be at most %d runs above each other", PARENTS_MAX) : 0;
-}
-
-/* The field and the row of the child, not the tag. */
-static int change_parent(struct meta *m, uint32_t number, uint32_t parent)
-{
-	SCOPED_BUF struct buf text = BUF_INIT;
-	struct run_row row;
-	int rc = load_living(m, number, &text, &row);
-
-	if (rc == 0)
-		rc = check_cycle(kv_live(m->kv), number, parent);
-	if (rc < 0 || row.run.parent == parent)
-		return rc;
-	if (row.run.parent)
-		rc = pair_del(m, TABLE_RUN_CHILD, row.run.parent, number);
-	if (rc == 0 && parent)
-		rc = pair_put(m, TABLE_RUN_CHILD, parent, number);
-	row.run.parent = parent;
-	return rc < 0 ? rc : save(m, &row);
-}
-
-int run_set_parent(struct meta *m, uint32_t number, uint32_t parent)
-{
-	struct run run;
-	char hex[33];
-	struct slice value;
-	int rc = parent ? run_get(kv_live(m->kv), parent, &run) : 0;
-
-	if (rc == 0 && parent)
-		rc = run_refuse_trashed(&run);
-	if (rc < 0)
-		return rc == -ENOENT ? err_set(-EINVAL, "there is no such run to be the parent") : rc;
-	if (parent)
-		hash_hex(run.uuid, sizeof(run.uuid), hex);
-	rc = change_parent(m, number, parent);
-	value = slice_of(hex, 32);
-	return rc < 0 ? rc : tag_put(m, TAG_RUN, number, slice_str(mirrors[MIRROR_PARENT].tag), parent ? &value : NULL);
-}
-
-int run_set_mirrored(struct meta *m, uint32_t number, struct slice key, struct slice value, bool *ret_done)
-{
-	enum mirror which = 0;
-	uint32_t parent = 0;
-	int rc;
-
-	while (which < MIRROR_END && !slice_eq(key, slice_str(mirrors[which].tag)))
-		which++;
-	*ret_done = which < MIRROR_END;
-	if (!*ret_done)
-		return 0;
-	if (which != MIRROR_PARENT)
-		return set_text(m, number, which, value, true);
-	/* A tag may name a run that this store does not know (an import): then it is only a tag. */
-	if (run_find(kv_live(m->kv), value, &parent) < 0)
-		parent = 0;
-	rc = change_parent(m, number, parent);
-	return rc < 0 ? rc : tag_put(m, TAG_RUN, number, key, &value);
-}
-
-int run_set_experiment(struct meta *m, uint32_t number, uint32_t experiment)
-{
-	SCOPED_BUF struct buf text = BUF_INIT;
-	struct run_row row;
-	int rc = load_living(m, number, &text, &row);
-
-	if (rc < 0 || row.run.experiment == experiment)
-		return rc;
-	if (!experiment_alive(kv_live(m->kv), experiment))
-		return err_set(-EINVAL, "there is no such experiment, or it is in the trash");
-	rc = pair_del(m, TABLE_RUN_EXPERIMENT, row.run.experiment, number);
-	if (rc == 0)
-		rc = pair_put(m, TABLE_RUN_EXPERIMENT, experiment, number);
-	row.run.experiment = experiment;
-	return rc < 0 ? rc : save(m, &row);
-}
-
-int run_set_start(struct meta *m, uint32_t number, int64_t at_ms)
-{
-	SCOPED_BUF struct buf text = BUF_INIT;
-	struct run_session s = { .n = 1 };
-	struct run_row row;
-	int rc = load_living(m, number, &text, &row);
-
-	if (rc < 0)
-		return rc;
-	if (row.run.sessions != 1 || row.run.frozen)
-		return err_set(-EPERM, "the start of a run can be set in its first session only");
-	row.run.start_ms = row.run.session_start_ms = s.start_ms = at_ms;
-	s.status = row.run.status;
-	rc = run_session_put(m, number, &s);
-	return rc < 0 ? rc : save(m, &row);
-}
-
-/* --- status ----------------------------------------------------------------------------------------------- */
-
-static int end_run(struct meta *m, struct run *r, enum run_status status, int64_t at_ms)
-{
-	struct run_session s = { r->sessions, r->session_start_ms, at_ms, status };
-	int rc;
-
-	if (at_ms < r->session_start_ms)
-		s.end_ms = at_ms = r->session_start_ms;
-	rc = entries_run_ended(m, r->number);
-	if (rc == 0)
-		rc = run_session_put(m, r->number, &s);
-	if (rc == 0)
-		rc = run_procs_drop(m, r->number);
-	if (rc == 0)
-		rc = tree_freeze(m->trees, r->tree);
-	r->end_ms = at_ms;
-	r->duration_ms += at_ms - r->session_start_ms;
-	return rc;
-}
-
-static int reopen_run(struct meta *m, struct run *r, enum run_status status, int64_t at_ms)
-{
-	struct run_session s = { r->sessions + 1, at_ms, 0, status };
-	int rc = run_session_put(m, r->number, &s);
-
-	if (rc == 0)
-		rc = tree_thaw(m->trees, r->tree);
-	r->sessions++;
-	r->session_start_ms = at_ms;
-	r->end_ms = 0;
-	return rc;
-}
-
-/* Another word for the state it is in: running and scheduled, or one end and another; a time given moves the end. */
-static int reword_run(struct meta *m, struct run *r, enum run_status status, int64_t at_ms)
-{
-	struct run_session s = { r->sessions, r->session_start_ms, r->end_ms, status };
-
-	if (r->frozen && at_ms) {
-		if (at_ms < r->session_start_ms)
-			at_ms = r->session_start_ms;
-		r->duration_ms += at_ms - r->end_ms;
-		s.end_ms = r->end_ms = at_ms;
-	}
-	return run_session_put(m, r->number, &s);
-}
-
-int run_set_status(struct meta *m, uint32_t number, enum run_status status, int64_t at_ms)
-{
-	SCOPED_BUF struct buf text = BUF_INIT;
-	struct run_row row;
-	struct run *r = &row.run;
-	int64_t now = at_ms ? at_ms : clock_now_ms();
-	int rc = load_living(m, number, &text, &row);
-
-	if (rc < 0 || (r->status == status && !(at_ms && r->frozen)))
-		return rc;
-	if (ended(status) == r->frozen)
-		rc = reword_run(m, r, status, at_ms);
-	else if (ended(status))
-		rc = end_run(m, r, status, now);
-	else
-		rc = reopen_run(m, r, status, now);
-	r->status = status;
-	if (rc == 0)
-		rc = save(m, &row);
-	if (rc == 0)
-		emit_run_event(m, r, "run.status", "status", run_status_name(status));
-	return rc;
-}
-
-/* --- trash ------------------------------------------------------------------------------------------------ */
-
-int run_trash(struct meta *m, uint32_t number)
-{
-	SCOPED_BUF struct buf text = BUF_INIT;
-	struct run_row row;
-	int rc = load_living(m, number, &text, &row);
-
-	if (rc < 0)
-		return rc;
-	row.run.deleted_ms = clock_now_ms();
-	rc = save(m, &row);
-	if (rc == 0)
-		rc = trash_add(m, TRASH_RUNS, row.run.id, TRASH_RUN, number);
-	if (rc == 0)
-		emit_run_event(m, &row.run, "run.trash", NULL, NULL);
-	return rc;
-}
-
-int run_restore(struct meta *m, uint32_t number)
-{
-	SCOPED_BUF struct buf text = BUF_INIT;
-	struct run_row row;
-	struct run *r = &row.run;
-	int rc = load_for_change(m, number, &text, &row);
-
-	if (rc == 0 && r->deleted_ms == 0)
-		rc = err_set(-EINVAL, "the run is not in the trash by itself");
-	if (rc == 0 && !experiment_alive(kv_live(m->kv), r->experiment)) {
-		rc = pair_del(m, TABLE_RUN_EXPERIMENT, r->experiment, number);
-		if (rc == 0)
-			rc = pair_put(m, TABLE_RUN_EXPERIMENT, EXPERIMENT_DEFAULT, number);
-		r->experiment = EXPERIMENT_DEFAULT;
-	}
-	if (rc == 0)
-		rc = trash_remove(m, TRASH_RUNS, TRASH_RUN, number);
-	r->deleted_ms = 0;
-	if (rc == 0)
-		rc = save(m, &row);
-	if (rc == 0)
-		emit_run_event(m, r, "run.restore", NULL, NULL);
-	return rc;
-}
-
-/* The record and every name of it go; its other rows are left to the background. */
-static int erase(struct meta *m, const struct run *r)
-{
-	struct meta_key k = meta_key_1(r->number);
-	int rc = tree_delete(m->trees, r->tree);
-
-	if (rc == 0)
-		rc = name_row_del(m, NAME_UUID, slice_of(r->uuid, sizeof(r->uuid)));
-	if (rc == 0 && r->number >= RUN_CHOSEN_FIRST)
-		rc = name_row_del(m, NAME_CHOSEN, r->id);
-	if (rc == 0)
-		rc = pair_del(m, TABLE_RUN_EXPERIMENT, r->experiment, r->number);
-	if (rc == 0 && r->parent)
-		rc = pair_del(m, TABLE_RUN_CHILD, r->parent, r->number);
-	if (rc == 0)
-		rc = kv_del(m->kv, TABLE_RUN, meta_key_slice(&k));
-	if (rc == 0)
-		rc = kv_del(m->kv, TABLE_RUN_STAT, meta_key_slice(&k));
-	return rc < 0 ? rc : meta_work_add(m, META_WORK_RUN, r->number);
-}
-
-int run_destroy(struct meta *m, uint32_t number)
-{
-	SCOPED_BUF struct buf text = BUF_INIT;
-	struct run_row row;
-	int rc = load_for_change(m, number, &text, &row);
-
-	if (rc == 0 && !row.run.trashed)
-		rc = err_set(-EPERM, "only what lies in the trash can be destroyed");
-	if (rc == 0 && row.run.deleted_ms)
-		rc = trash_remove(m, TRASH_RUNS, TRASH_RUN, number);
-	if (rc == 0)
-		rc = erase(m, &row.run);
-	if (rc == 0)
-		emit_run_event(m, &row.run, "run.destroy", NULL, NULL);
-	return rc;
-}
-
-int run_orphaned(struct meta *m, uint32_t number)
-{
-	SCOPED_BUF struct buf id = BUF_INIT;
-	struct run_row row;
-	struct run *r = &row.run;
-	int rc = run_row_get(kv_live(m->kv), number, &row);
-
-	if (rc < 0)
-		return rc;
-	if (r->deleted_ms == 0) {
-		buf_add_slice(&id, r->id);
-		r->id = buf_slice(&id);
-		return buf_err(&id) < 0 ? -ENOMEM : erase(m, r);
-	}
-	rc = pair_put(m, TABLE_RUN_EXPERIMENT, EXPERIMENT_DEFAULT, number);
-	if (rc == 0)
-		rc = pair_del(m, TABLE_RUN_EXPERIMENT, r->experiment, number);
-	if (rc == 0)
-		rc = run_row_get(kv_live(m->kv), number, &row);
-	r->experiment = EXPERIMENT_DEFAULT;
-	return rc < 0 ? rc : run_row_put(m, &row);
-}
-
-/* Children of a destroyed run have no parent any more. */
-static int release_children(struct meta *m, uint32_t number, unsigned *budget)
-{
-	struct meta_key prefix = meta_key_1(number);
-
-	while (*budget > 0) {
-		SCOPED_CURSOR struct kv_cursor *cur = NULL;
-		struct run_row row;
-		uint32_t child;
-		int rc = kv_cursor_open(kv_live(m->kv), TABLE_RUN_CHILD, &cur);
-
-		if (rc == 0)
-			rc = kv_cursor_seek(cur, meta_key_slice(&prefix));
-		if (rc < 0 || !slice_has_prefix(kv_cursor_key(cur), meta_key_slice(&prefix)))
-			return rc == -ENOENT ? 0 : rc;
-		child = meta_key_read_u32(kv_cursor_key(cur), 4);
-		rc = run_row_get(kv_live(m->kv), child, &row);
-		row.run.parent = 0;
-		if (rc == 0)
-			rc = run_row_put(m, &row);
-		if (rc == 0 || rc == -ENOENT)
-			rc = pair_del(m, TABLE_RUN_CHILD, number, child);
-		if (rc < 0)
-			return rc;
-		--*budget;
-	}
-	return 0;
-}
-
-int run_work_step(struct meta *m, uint32_t number, unsigned *budget)
-{
-	static const uint8_t tables[] = { TABLE_PARAM, TABLE_METRIC, TABLE_POINT, TABLE_RUN_SESSION, TABLE_RUN_PROC, TABLE_RUN_NOTE };
-	const uint8_t spaces[] = { KEYSPACE_PARAM, KEYSPACE_METRIC, keyspace_code(KEYS_TAG, TAG_RUN) };
-	struct meta_key k = meta_key_1(number), tags = { .len = 0 };
-	int rc = release_children(m, number, budget);
-
-	for (size_t i = 0; i < sizeof(tables) && rc == 0; i++)
-		rc = meta_delete_prefix(m, tables[i], meta_key_slice(&k), budget);
-	for (size_t i = 0; i < sizeof(spaces) && rc == 0; i++) {
-		struct meta_key dirs = { .len = 0 };
-
-		meta_key_u8(&dirs, spaces[i]);
-		meta_key_u32(&dirs, number);
-		rc = meta_delete_prefix(m, TABLE_KEY_DIR, meta_key_slice(&dirs), budget);
-	}
-	meta_key_u8(&tags, TAG_RUN);
-	meta_key_u32(&tags, number);
-	if (rc == 0)
-		rc = meta_delete_prefix(m, TABLE_TAG, meta_key_slice(&tags), budget);
-	return rc == 0 && *budget > 0 ? lineage_forget_run(m, number, budget) : rc;
 }

@@ -72,7 +72,8 @@ static void check_sessions(struct check *c, const struct run *r)
 	c->last = (struct run_session){ 0 };
 	if (run_each_session(c->view, r->number, session, c) < 0)
 		fault(c, r->number, "has a damaged session");
-	else if (c->count != r->sessions || c->last.n != r->sessions || c->last.start_ms != r->session_start_ms)
+	else if (c->count != r->sessions || c->last.n != r->sessions ||
+		 c->last.start_ms != r->session_start_ms)
 		fault(c, r->number, "has other sessions than it says");
 	else if ((c->last.end_ms != 0) != r->frozen)
 		fault(c, r->number, "has a last session that is open or not as its status is not");
@@ -92,7 +93,8 @@ static void check_counts(struct check *c, const struct run *r)
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		c->count = 0;
-		if (keys_each(c->view, all[i].space, r->number, 0, count_key, c) < 0 || c->count != all[i].said)
+		if (keys_each(c->view, all[i].space, r->number, 0, count_key, c) < 0 ||
+		    c->count != all[i].said)
 			fault(c, r->number, all[i].what);
 	}
 }
@@ -142,7 +144,8 @@ static int check_runs(struct check *c)
 		rc = run_row_get(c->view, number, &row);
 		if (rc == 0)
 			rc = run_get(c->view, number, &run);
-		if (rc == -ENOENT && !work_queued(c->view, META_WORK_EXPERIMENT, row.run.experiment))
+		if (rc == -ENOENT &&
+		    !work_queued(c->view, META_WORK_EXPERIMENT, row.run.experiment))
 			fault(c, number, "belongs to no experiment");
 		else if (rc < 0 && rc != -ENOENT)
 			fault(c, number, "has a damaged record");
@@ -176,13 +179,15 @@ static int check_rows(struct check *c, uint8_t table, size_t skip, const char *w
 			continue;
 		known = true;
 		last = run;
-		if (run_row_get(c->view, run, &row) == -ENOENT && !work_queued(c->view, META_WORK_RUN, run))
+		if (run_row_get(c->view, run, &row) == -ENOENT &&
+		    !work_queued(c->view, META_WORK_RUN, run))
 			fault(c, run, what);
 	}
 	return rc == -ENOENT ? 0 : rc;
 }
 
-int run_check(struct meta *m, struct kv_view *view, void (*report)(void *arg, const char *fault), void *arg)
+int run_check(struct meta *m, struct kv_view *view, void (*report)(void *arg, const char *fault),
+	      void *arg)
 {
 	static const struct {
 		uint8_t table;

@@ -20,7 +20,8 @@ int run_session_put(struct meta *m, uint32_t number, const struct run_session *s
 	pack_i64(&value, s->end_ms);
 	pack_u8(&value, (uint8_t)s->status);
 	rc = buf_err(&value);
-	return rc < 0 ? rc : kv_put(m->kv, TABLE_RUN_SESSION, meta_key_slice(&k), buf_slice(&value));
+	return rc < 0 ? rc
+		      : kv_put(m->kv, TABLE_RUN_SESSION, meta_key_slice(&k), buf_slice(&value));
 }
 
 struct session_each {
@@ -37,21 +38,24 @@ static int session_row(void *arg, struct slice rest, struct slice value)
 	s.start_ms = unpack_i64(&u);
 	s.end_ms = unpack_i64(&u);
 	s.status = (enum run_status)unpack_u8(&u);
-	return unpack_done(&u) < 0 ? err_set(-EBADMSG, "a session is damaged") : e->emit(e->arg, &s);
+	return unpack_done(&u) < 0 ? err_set(-EBADMSG, "a session is damaged")
+				   : e->emit(e->arg, &s);
 }
 
-int run_each_session(struct kv_view *view, uint32_t number, int (*emit)(void *arg, const struct run_session *s), void *arg)
+int run_each_session(struct kv_view *view, uint32_t number,
+		     int (*emit)(void *arg, const struct run_session *s), void *arg)
 {
 	struct session_each e = { emit, arg };
 	struct meta_key k = meta_key_1(number);
 
-	return rows_each(view, TABLE_RUN_SESSION, meta_key_slice(&k), slice_of(NULL, 0), session_row, &e);
+	return rows_each(view, TABLE_RUN_SESSION, meta_key_slice(&k), slice_of(NULL, 0),
+			 session_row, &e);
 }
 
 /* --- processes -------------------------------------------------------------------------------------------- */
 
 struct proc_each {
-	uint32_t run;		/* 0: of all */
+	uint32_t run; /* 0: of all */
 	int (*emit)(void *arg, uint32_t run, const struct run_proc *p);
 	void *arg;
 };
@@ -65,15 +69,18 @@ static int proc_row(void *arg, struct slice rest, struct slice value)
 
 	p.start = unpack_u64(&u);
 	p.boot = unpack_u64(&u);
-	return unpack_done(&u) < 0 ? err_set(-EBADMSG, "an attached process is damaged") : e->emit(e->arg, run, &p);
+	return unpack_done(&u) < 0 ? err_set(-EBADMSG, "an attached process is damaged")
+				   : e->emit(e->arg, run, &p);
 }
 
-int run_each_proc(struct kv_view *view, uint32_t number, int (*emit)(void *arg, uint32_t run, const struct run_proc *p), void *arg)
+int run_each_proc(struct kv_view *view, uint32_t number,
+		  int (*emit)(void *arg, uint32_t run, const struct run_proc *p), void *arg)
 {
 	struct proc_each e = { number, emit, arg };
 	struct meta_key k = meta_key_1(number);
 
-	return rows_each(view, TABLE_RUN_PROC, number ? meta_key_slice(&k) : slice_of(NULL, 0), slice_of(NULL, 0), proc_row, &e);
+	return rows_each(view, TABLE_RUN_PROC, number ? meta_key_slice(&k) : slice_of(NULL, 0),
+			 slice_of(NULL, 0), proc_row, &e);
 }
 
 struct find_pid {
@@ -143,7 +150,8 @@ static int next_note(struct meta *m, uint32_t number, uint32_t *ret)
 	return rc == -ENOENT ? 0 : rc;
 }
 
-int run_note_add(struct meta *m, uint32_t number, enum run_note_kind kind, struct slice key, struct slice value)
+int run_note_add(struct meta *m, uint32_t number, enum run_note_kind kind, struct slice key,
+		 struct slice value)
 {
 	SCOPED_BUF struct buf note = BUF_INIT;
 	struct meta_key k;
@@ -179,10 +187,12 @@ static int note_row(void *arg, struct slice rest, struct slice value)
 	note.at_ms = unpack_i64(&u);
 	note.key = unpack_str(&u);
 	note.value = unpack_str(&u);
-	return unpack_done(&u) < 0 ? err_set(-EBADMSG, "a note of a run is damaged") : e->emit(e->arg, &note);
+	return unpack_done(&u) < 0 ? err_set(-EBADMSG, "a note of a run is damaged")
+				   : e->emit(e->arg, &note);
 }
 
-int run_note_each(struct kv_view *view, uint32_t number, int (*emit)(void *arg, const struct run_note *note), void *arg)
+int run_note_each(struct kv_view *view, uint32_t number,
+		  int (*emit)(void *arg, const struct run_note *note), void *arg)
 {
 	struct note_each e = { emit, arg };
 	struct meta_key k = meta_key_1(number);

@@ -35,7 +35,8 @@ static int tag_unpack(struct slice record, struct slice *ret, int64_t *ret_ms)
 	return unpack_done(&u) < 0 ? err_set(-EBADMSG, "a tag is damaged") : 0;
 }
 
-int tag_get(struct kv_view *view, enum tag_owner kind, uint32_t owner, uint32_t key, struct slice *ret, int64_t *ret_ms)
+int tag_get(struct kv_view *view, enum tag_owner kind, uint32_t owner, uint32_t key,
+	    struct slice *ret, int64_t *ret_ms)
 {
 	struct meta_key k = tag_key(kind, owner, key);
 	struct slice record;
@@ -67,7 +68,8 @@ static int tag_drop(struct meta *m, enum tag_owner kind, uint32_t owner, struct 
 	return rc < 0 ? rc : owner_changed(m, kind, owner, -1);
 }
 
-int tag_put(struct meta *m, enum tag_owner kind, uint32_t owner, struct slice key, const struct slice *value)
+int tag_put(struct meta *m, enum tag_owner kind, uint32_t owner, struct slice key,
+	    const struct slice *value)
 {
 	SCOPED_BUF struct buf record = BUF_INIT;
 	struct meta_key k;
@@ -105,11 +107,13 @@ static int check_owner(struct meta *m, enum tag_owner kind, uint32_t owner)
 		return 0;
 	rc = run_get(kv_live(m->kv), owner, &run);
 	if (rc == 0 && run.trashed)
-		rc = err_set(-EPERM, "run %.*s is in the trash", (int)run.id.len, (const char *)run.id.data);
+		rc = err_set(-EPERM, "run %.*s is in the trash", (int)run.id.len,
+			     (const char *)run.id.data);
 	return rc;
 }
 
-int tag_set(struct meta *m, enum tag_owner kind, uint32_t owner, struct slice key, struct slice value)
+int tag_set(struct meta *m, enum tag_owner kind, uint32_t owner, struct slice key,
+	    struct slice value)
 {
 	bool done = false;
 	int rc = check_owner(m, kind, owner);
@@ -149,7 +153,8 @@ int tag_remove(struct meta *m, enum tag_owner kind, uint32_t owner, uint32_t key
 }
 
 int tags_each(struct kv_view *view, enum tag_owner kind, uint32_t owner, uint32_t after_key,
-	      int (*emit)(void *arg, uint32_t key, struct slice text, struct slice value), void *arg)
+	      int (*emit)(void *arg, uint32_t key, struct slice text, struct slice value),
+	      void *arg)
 {
 	SCOPED_CURSOR struct kv_cursor *cur = NULL;
 	struct meta_key prefix = owner_key(kind, owner), from = prefix;
@@ -166,7 +171,8 @@ int tags_each(struct kv_view *view, enum tag_owner kind, uint32_t owner, uint32_
 		if (rc == 0)
 			rc = tag_unpack(kv_cursor_value(cur), &value, NULL);
 		if (rc < 0)
-			return rc == -ENOENT ? err_set(-EBADMSG, "key %u has lost its text", key) : rc;
+			return rc == -ENOENT ? err_set(-EBADMSG, "key %u has lost its text", key)
+					     : rc;
 		rc = emit(arg, key, text, value);
 		if (rc != 0)
 			return rc > 0 ? 0 : rc;

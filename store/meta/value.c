@@ -158,15 +158,13 @@ int value_exists(struct kv_view *view, const struct value_target *target)
 
 	switch (value_group(target->kind)) {
 	case GROUP_FIELD:
-	case GROUP_RUN_VIEW:
-		return run_get(view, target->owner, &run);
+	case GROUP_RUN_VIEW: return run_get(view, target->owner, &run);
 	case GROUP_TABLE:
 		if (target->kind == VALUE_ALL_RUNS_CSV || target->kind == VALUE_ALL_RUNS_TSV)
 			return 0;
 		return experiment_get(view, target->owner, &e);
 	case GROUP_KEYED:
-	case GROUP_EXPERIMENT:
-		return value_text(view, target, &text);
+	case GROUP_EXPERIMENT: return value_text(view, target, &text);
 	}
 	return -ENOENT;
 }
@@ -201,7 +199,8 @@ static int stream_history(struct kv_view *view, const struct value_target *t, st
 	return rc;
 }
 
-int value_stream(struct kv_view *view, const struct value_target *target, int (*sink)(void *arg, struct slice piece), void *arg)
+int value_stream(struct kv_view *view, const struct value_target *target,
+		 int (*sink)(void *arg, struct slice piece), void *arg)
 {
 	struct view_out out = { BUF_INIT, sink, arg };
 	int rc;
@@ -233,7 +232,8 @@ int value_render(struct kv_view *view, const struct value_target *target, struct
 	return value_stream(view, target, to_buf, out);
 }
 
-int value_render_range(struct kv_view *view, const struct value_target *target, uint64_t off, size_t len, struct buf *out)
+int value_render_range(struct kv_view *view, const struct value_target *target, uint64_t off,
+		       size_t len, struct buf *out)
 {
 	SCOPED_BUF struct buf whole = BUF_INIT;
 	int rc;
@@ -267,17 +267,33 @@ int value_size(struct kv_view *view, const struct value_target *target, uint64_t
 		return rc;
 	case VALUE_RUN_PARAM:
 	case VALUE_RUN_TAG:
-		rc = target->kind == VALUE_RUN_PARAM ? param_get(view, target->owner, target->key, &text, NULL)
-						     : tag_get(view, TAG_RUN, target->owner, target->key, &text, NULL);
+		rc = target->kind == VALUE_RUN_PARAM
+			     ? param_get(view, target->owner, target->key, &text, NULL)
+			     : tag_get(view, TAG_RUN, target->owner, target->key, &text, NULL);
 		if (rc == 0)
 			*ret = text.len + 1;
 		return rc;
-	case VALUE_RUN_NAME: case VALUE_RUN_EXPERIMENT: case VALUE_RUN_USER: case VALUE_RUN_DESCRIPTION: case VALUE_RUN_PARENT:
-	case VALUE_RUN_STATUS: case VALUE_RUN_START: case VALUE_RUN_END: case VALUE_RUN_DURATION: case VALUE_RUN_METRIC:
-	case VALUE_RUN_PARAMS_JSON: case VALUE_RUN_METRICS_JSON: case VALUE_RUN_TAGS_JSON: case VALUE_RUN_JSON:
-	case VALUE_EXPERIMENT_DESCRIPTION: case VALUE_EXPERIMENT_TAG: case VALUE_EXPERIMENT_RUNS_CSV:
-	case VALUE_EXPERIMENT_RUNS_TSV: case VALUE_ALL_RUNS_CSV: case VALUE_ALL_RUNS_TSV: case VALUE_KIND_END:
-		break;
+	case VALUE_RUN_NAME:
+	case VALUE_RUN_EXPERIMENT:
+	case VALUE_RUN_USER:
+	case VALUE_RUN_DESCRIPTION:
+	case VALUE_RUN_PARENT:
+	case VALUE_RUN_STATUS:
+	case VALUE_RUN_START:
+	case VALUE_RUN_END:
+	case VALUE_RUN_DURATION:
+	case VALUE_RUN_METRIC:
+	case VALUE_RUN_PARAMS_JSON:
+	case VALUE_RUN_METRICS_JSON:
+	case VALUE_RUN_TAGS_JSON:
+	case VALUE_RUN_JSON:
+	case VALUE_EXPERIMENT_DESCRIPTION:
+	case VALUE_EXPERIMENT_TAG:
+	case VALUE_EXPERIMENT_RUNS_CSV:
+	case VALUE_EXPERIMENT_RUNS_TSV:
+	case VALUE_ALL_RUNS_CSV:
+	case VALUE_ALL_RUNS_TSV:
+	case VALUE_KIND_END: break;
 	}
 	return value_stream(view, target, count_bytes, ret);
 }
@@ -291,7 +307,8 @@ static int table_mtime(struct kv_view *view, const struct value_target *t, int64
 	int rc = experiment_get(view, t->owner, &e);
 
 	*ret = rc == 0 ? e.changed_ms : 0;
-	if (rc == 0 && run_latest(view, &latest) == 0 && run_get(view, latest, &run) == 0 && run.changed_ms > *ret)
+	if (rc == 0 && run_latest(view, &latest) == 0 && run_get(view, latest, &run) == 0 &&
+	    run.changed_ms > *ret)
 		*ret = run.changed_ms;
 	return rc;
 }
@@ -339,7 +356,8 @@ int value_check_writable(struct kv_view *view, const struct value_target *target
 		return err_set(-EACCES, "this file can only be read");
 	if (value_group(target->kind) == GROUP_EXPERIMENT) {
 		rc = experiment_get(view, target->owner, &e);
-		return rc == 0 && e.deleted_ms ? err_set(-EPERM, "the experiment is in the trash") : rc;
+		return rc == 0 && e.deleted_ms ? err_set(-EPERM, "the experiment is in the trash")
+					       : rc;
 	}
 	if (!(kinds[target->kind].flags & ENDED_TOO))
 		return run_check_writable(view, target->owner);
@@ -357,7 +375,9 @@ int value_remove(struct meta *m, const struct value_target *target)
 		return tag_remove(m, TAG_EXPERIMENT, target->owner, target->key);
 	rc = run_check_writable(kv_live(m->kv), target->owner);
 	if (rc == -EPERM && target->kind == VALUE_RUN_TAG)
-		return err_set(-EPERM, "a tag of an ended run cannot be unlinked: use labfs set-tag --delete");
+		return err_set(
+			-EPERM,
+			"a tag of an ended run cannot be unlinked: use labfs set-tag --delete");
 	if (rc < 0)
 		return rc;
 	if (target->kind == VALUE_RUN_PARAM)
@@ -374,11 +394,15 @@ int value_rename(struct meta *m, const struct value_target *from, const struct v
 	struct slice text;
 	int rc;
 
-	if (from->kind != to->kind || from->owner != to->owner || (!of_run && from->kind != VALUE_EXPERIMENT_TAG))
-		return err_set(-EPERM, "only params and tags can be renamed, and only within their directory");
+	if (from->kind != to->kind || from->owner != to->owner ||
+	    (!of_run && from->kind != VALUE_EXPERIMENT_TAG))
+		return err_set(
+			-EPERM,
+			"only params and tags can be renamed, and only within their directory");
 	if (from->key == to->key)
 		return 0;
-	rc = of_run ? run_check_writable(kv_live(m->kv), from->owner) : value_check_writable(kv_live(m->kv), from);
+	rc = of_run ? run_check_writable(kv_live(m->kv), from->owner)
+		    : value_check_writable(kv_live(m->kv), from);
 	if (rc == 0)
 		rc = value_text(kv_live(m->kv), from, &value);
 	if (rc == 0)
@@ -390,6 +414,7 @@ int value_rename(struct meta *m, const struct value_target *from, const struct v
 	if (rc == 0 && from->kind == VALUE_RUN_PARAM)
 		rc = param_log(m, to->owner, buf_slice(&key), buf_slice(&value));
 	else if (rc == 0)
-		rc = tag_set(m, of_run ? TAG_RUN : TAG_EXPERIMENT, to->owner, buf_slice(&key), buf_slice(&value));
-	return rc < 0 ? rc : value_remove(m, from);	/* and noted */
+		rc = tag_set(m, of_run ? TAG_RUN : TAG_EXPERIMENT, to->owner, buf_slice(&key),
+			     buf_slice(&value));
+	return rc < 0 ? rc : value_remove(m, from); /* and noted */
 }

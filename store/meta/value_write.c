@@ -22,8 +22,8 @@
 #include "store/meta/param.h"
 #include "store/meta/value_internal.h"
 
-#define JSON_MAX (1u << 20)
-#define STDIO_UNIT 512u		/* stdio's writes are whole multiples of this until the last */
+#define JSON_MAX   (1u << 20)
+#define STDIO_UNIT 512u /* stdio's writes are whole multiples of this until the last */
 
 struct value_writer {
 	struct meta *m;
@@ -31,13 +31,13 @@ struct value_writer {
 	struct meta_actor who;
 	bool wrote;
 	bool append;
-	struct buf text;		/* text: all so far; lines: the rest; JSON: the object so far */
+	struct buf text; /* text: all so far; lines: the rest; JSON: the object so far */
 	/* text */
-	bool started;			/* `text` begins with the old value where it must */
-	bool mine;			/* params: this writer made the value */
-	bool had_value;			/* params: there was one at the start */
+	bool started;   /* `text` begins with the old value where it must */
+	bool mine;      /* params: this writer made the value */
+	bool had_value; /* params: there was one at the start */
 	/* lines */
-	bool provisional;		/* the rest is logged */
+	bool provisional; /* the rest is logged */
 	struct metric_undo undo;
 	/* JSON */
 	struct json_scan scan;
@@ -45,7 +45,8 @@ struct value_writer {
 
 static bool is_json(enum value_kind kind)
 {
-	return kind == VALUE_RUN_PARAMS_JSON || kind == VALUE_RUN_METRICS_JSON || kind == VALUE_RUN_TAGS_JSON;
+	return kind == VALUE_RUN_PARAMS_JSON || kind == VALUE_RUN_METRICS_JSON ||
+	       kind == VALUE_RUN_TAGS_JSON;
 }
 
 static bool is_lines(enum value_kind kind)
@@ -53,7 +54,8 @@ static bool is_lines(enum value_kind kind)
 	return kind == VALUE_RUN_METRIC || kind == VALUE_RUN_HISTORY;
 }
 
-int value_writer_new(struct meta *m, const struct value_target *target, bool append, const struct meta_actor *who, struct value_writer **ret)
+int value_writer_new(struct meta *m, const struct value_target *target, bool append,
+		     const struct meta_actor *who, struct value_writer **ret)
 {
 	struct value_writer *w;
 	struct slice old;
@@ -68,7 +70,8 @@ int value_writer_new(struct meta *m, const struct value_target *target, bool app
 	w->target = *target;
 	w->append = append;
 	w->who = *who;
-	w->had_value = target->kind == VALUE_RUN_PARAM && param_get(kv_live(m->kv), target->owner, target->key, &old, NULL) == 0;
+	w->had_value = target->kind == VALUE_RUN_PARAM &&
+		       param_get(kv_live(m->kv), target->owner, target->key, &old, NULL) == 0;
 	*ret = w;
 	return 0;
 }
@@ -133,7 +136,8 @@ static int set_experiment(struct meta *m, uint32_t run, struct slice name)
 	int rc = experiment_find(kv_live(m->kv), name, &experiment);
 
 	if (rc == -ENOENT)
-		return err_set(-EINVAL, "there is no experiment \"%.*s\"", name.len > META_NAME_MAX ? (int)META_NAME_MAX : (int)name.len,
+		return err_set(-EINVAL, "there is no experiment \"%.*s\"",
+			       name.len > META_NAME_MAX ? (int)META_NAME_MAX : (int)name.len,
 			       (const char *)name.data);
 	return rc < 0 ? rc : run_set_experiment(m, run, experiment);
 }
@@ -147,7 +151,8 @@ static int set_parent(struct meta *m, uint32_t run, struct slice id)
 	if (id.len)
 		rc = run_find(kv_live(m->kv), id, &parent);
 	if (rc == -ENOENT)
-		return err_set(-EINVAL, "there is no run \"%.*s\" to be the parent", id.len > META_NAME_MAX ? (int)META_NAME_MAX : (int)id.len,
+		return err_set(-EINVAL, "there is no run \"%.*s\" to be the parent",
+			       id.len > META_NAME_MAX ? (int)META_NAME_MAX : (int)id.len,
 			       (const char *)id.data);
 	return rc < 0 ? rc : run_set_parent(m, run, parent);
 }
@@ -176,7 +181,8 @@ static int set_keyed(struct value_writer *w, struct slice value)
 	key.data = copy;
 	if (t->kind == VALUE_RUN_PARAM)
 		return param_log(w->m, t->owner, key, value);
-	return tag_set(w->m, t->kind == VALUE_RUN_TAG ? TAG_RUN : TAG_EXPERIMENT, t->owner, key, value);
+	return tag_set(w->m, t->kind == VALUE_RUN_TAG ? TAG_RUN : TAG_EXPERIMENT, t->owner, key,
+		       value);
 }
 
 static int set_value(struct value_writer *w, struct slice value)
@@ -220,13 +226,15 @@ static int start_text(struct value_writer *w)
 static int repeat_param(struct value_writer *w, struct slice text, struct slice old)
 {
 	bool begins = text.len <= old.len && slice_has_prefix(old, text);
-	bool whole = text.len == old.len + 1 && slice_has_prefix(text, old) && ((const char *)text.data)[old.len] == '\n';
+	bool whole = text.len == old.len + 1 && slice_has_prefix(text, old) &&
+		     ((const char *)text.data)[old.len] == '\n';
 
 	if (begins || whole)
 		return 0;
 	(void)w;
-	return err_set(-EPERM, "the param has the value \"%.*s\" already, and params are written once", old.len > 100 ? 100 : (int)old.len,
-		       (const char *)old.data);
+	return err_set(-EPERM,
+		       "the param has the value \"%.*s\" already, and params are written once",
+		       old.len > 100 ? 100 : (int)old.len, (const char *)old.data);
 }
 
 static int put_text(struct value_writer *w, struct slice text, struct slice value)
@@ -308,8 +316,9 @@ static int flush_text(struct value_writer *w)
 	rc = param_get(kv_live(w->m->kv), w->target.owner, w->target.key, &old, NULL);
 	if (rc < 0 || text.len >= old.len)
 		return 0;
-	return err_set(-EPERM, "the param has the value \"%.*s\" already, and params are written once", old.len > 100 ? 100 : (int)old.len,
-		       (const char *)old.data);
+	return err_set(-EPERM,
+		       "the param has the value \"%.*s\" already, and params are written once",
+		       old.len > 100 ? 100 : (int)old.len, (const char *)old.data);
 }
 
 /* --- lines ------------------------------------------------------------------------------------------------ */
@@ -322,7 +331,8 @@ static struct slice next_field(struct slice *s)
 
 	while (skip < s->len && (at[skip] == ' ' || at[skip] == '\t' || at[skip] == '\r'))
 		skip++;
-	while (skip + len < s->len && at[skip + len] != ' ' && at[skip + len] != '\t' && at[skip + len] != '\r')
+	while (skip + len < s->len && at[skip + len] != ' ' && at[skip + len] != '\t' &&
+	       at[skip + len] != '\r')
 		len++;
 	*s = slice_of(at + skip + len, s->len - skip - len);
 	return slice_of(at + skip, len);
@@ -340,7 +350,9 @@ static int parse_history(struct slice line, struct metric_point *ret, bool *ret_
 			break;
 	}
 	if (n == 4)
-		return err_set(-EINVAL, "a line of a history is \"value\", \"step value\" or \"step value unix_ms\"");
+		return err_set(
+			-EINVAL,
+			"a line of a history is \"value\", \"step value\" or \"step value unix_ms\"");
 	*ret_has_step = n > 1;
 	if (n > 1)
 		rc = num_parse_i64(field[0], &ret->step);
@@ -349,12 +361,14 @@ static int parse_history(struct slice line, struct metric_point *ret, bool *ret_
 	if (rc == 0 && n == 3)
 		rc = num_parse_i64(field[2], &ret->time_ms);
 	if (rc == 0 && n == 3 && ret->time_ms < 0)
-		rc = err_set(-EINVAL, "the time of a point is in milliseconds since 1970 and not negative");
+		rc = err_set(-EINVAL,
+			     "the time of a point is in milliseconds since 1970 and not negative");
 	return rc;
 }
 
 /* The point that LINE says, its step if it has one; TIME is now. */
-static int parse_line(const struct value_writer *w, struct slice line, int64_t now, struct metric_point *ret, bool *ret_has_step)
+static int parse_line(const struct value_writer *w, struct slice line, int64_t now,
+		      struct metric_point *ret, bool *ret_has_step)
 {
 	*ret = (struct metric_point){ .time_ms = now };
 	*ret_has_step = false;
@@ -373,11 +387,11 @@ static int add_line(struct metric_appender *a, struct metric_point *p, bool has_
 }
 
 struct lines {
-	struct slice all;		/* the old rest and what came */
-	size_t at;			/* taken so far */
-	size_t complete;		/* end of the last complete line */
+	struct slice all; /* the old rest and what came */
+	size_t at;        /* taken so far */
+	size_t complete;  /* end of the last complete line */
 	int64_t now;
-	int refused;			/* why the next line is bad, 0 */
+	int refused; /* why the next line is bad, 0 */
 };
 
 /* Take complete lines until one is bad.  -errno: the batch must be undone. */
@@ -395,7 +409,7 @@ static int take_lines(struct value_writer *w, struct metric_appender *a, struct 
 		if (l->refused < 0)
 			return 0;
 		rc = add_line(a, &p, has_step);
-		if (rc == -EINVAL) {		/* no step is left */
+		if (rc == -EINVAL) { /* no step is left */
 			l->refused = rc;
 			return 0;
 		}
@@ -407,10 +421,11 @@ static int take_lines(struct value_writer *w, struct metric_appender *a, struct 
 }
 
 /* Log what follows the last newline if it is acceptable.  *RET_PROVISIONAL.  A stays open on an error. */
-static int take_rest(struct value_writer *w, struct metric_appender *a, struct lines *l, struct metric_undo *undo, bool *ret_provisional,
-		     bool *ret_closed)
+static int take_rest(struct value_writer *w, struct metric_appender *a, struct lines *l,
+		     struct metric_undo *undo, bool *ret_provisional, bool *ret_closed)
 {
-	struct slice rest = slice_of((const char *)l->all.data + l->complete, l->all.len - l->complete);
+	struct slice rest =
+		slice_of((const char *)l->all.data + l->complete, l->all.len - l->complete);
 	struct metric_point p;
 	bool has_step;
 	int rc;
@@ -435,7 +450,8 @@ static int take_rest(struct value_writer *w, struct metric_appender *a, struct l
 }
 
 /* The batch of one write: takes back the provisional point, logs lines, logs the new rest provisionally. */
-static int log_lines(struct value_writer *w, struct lines *l, struct metric_undo *undo, bool *ret_provisional)
+static int log_lines(struct value_writer *w, struct lines *l, struct metric_undo *undo,
+		     bool *ret_provisional)
 {
 	const struct value_target *t = &w->target;
 	struct metric_appender *a = NULL;
@@ -461,15 +477,17 @@ static int log_lines(struct value_writer *w, struct lines *l, struct metric_undo
 }
 
 /* What of this write was taken: everything, what the complete lines before a bad one held, or nothing. */
-static ssize_t lines_taken(const struct value_writer *w, const struct lines *l, size_t bytes, bool provisional)
+static ssize_t lines_taken(const struct value_writer *w, const struct lines *l, size_t bytes,
+			   bool provisional)
 {
 	size_t old_rest = w->text.len;
 	bool rest_only_bad = l->at == l->complete;
 
 	if (l->refused == 0)
 		return (ssize_t)bytes;
-	if (rest_only_bad && l->complete > 0 && !provisional && l->all.len - l->complete <= LIMIT_LINE_MAX)
-		return (ssize_t)bytes;		/* held until the next write or close */
+	if (rest_only_bad && l->complete > 0 && !provisional &&
+	    l->all.len - l->complete <= LIMIT_LINE_MAX)
+		return (ssize_t)bytes; /* held until the next write or close */
 	if (l->at <= old_rest)
 		return l->refused;
 	return (ssize_t)(l->at - old_rest);
@@ -547,7 +565,8 @@ static int metric_value(const struct json_member *member, double *ret)
 	for (size_t i = 0; member->type == JSON_STRING && i < 3; i++)
 		if (slice_eq(member->text, slice_str(words[i])))
 			return num_parse_double(member->text, ret);
-	return err_set(-EINVAL, "JSON: metric \"%.*s\" is no number", member->key.len > META_KEY_MAX ? (int)META_KEY_MAX : (int)member->key.len,
+	return err_set(-EINVAL, "JSON: metric \"%.*s\" is no number",
+		       member->key.len > META_KEY_MAX ? (int)META_KEY_MAX : (int)member->key.len,
 		       (const char *)member->key.data);
 }
 

@@ -21,7 +21,7 @@ struct json_out {
 	struct kv_view *view;
 	struct buf *out;
 	unsigned level;
-	bool first;		/* nothing yet at this level */
+	bool first; /* nothing yet at this level */
 };
 
 /* --- writing ---------------------------------------------------------------------------------------------- */
@@ -134,7 +134,8 @@ static int collect_key(void *arg, uint32_t key, struct slice text)
 static int compare_keys(const void *a, const void *b)
 {
 	const struct sorted_key *x = a, *y = b;
-	int c = memcmp(x->text.data, y->text.data, x->text.len < y->text.len ? x->text.len : y->text.len);
+	int c = memcmp(x->text.data, y->text.data,
+		       x->text.len < y->text.len ? x->text.len : y->text.len);
 
 	return c ? c : (x->text.len > y->text.len) - (x->text.len < y->text.len);
 }
@@ -154,7 +155,8 @@ static void metric_record(struct json_out *j, const struct metric *m)
 }
 
 /* The value of one key; WHOLE: what run.json says of a metric. */
-static int json_value(struct json_out *j, enum key_space space, uint32_t run, uint32_t key, bool whole)
+static int json_value(struct json_out *j, enum key_space space, uint32_t run, uint32_t key,
+		      bool whole)
 {
 	char number[NUM_TEXT_MAX];
 	struct metric m;
@@ -171,13 +173,15 @@ static int json_value(struct json_out *j, enum key_space space, uint32_t run, ui
 			buf_add(j->out, number, num_format_json(m.latest.value, number));
 		return 0;
 	}
-	rc = space == KEYS_PARAM ? param_get(j->view, run, key, &text, NULL) : tag_get(j->view, TAG_RUN, run, key, &text, NULL);
+	rc = space == KEYS_PARAM ? param_get(j->view, run, key, &text, NULL)
+				 : tag_get(j->view, TAG_RUN, run, key, &text, NULL);
 	if (rc == 0)
 		text_add_json(j->out, text);
 	return rc;
 }
 
-static int json_keys(struct json_out *j, const char *name, enum key_space space, uint32_t run, bool whole)
+static int json_keys(struct json_out *j, const char *name, enum key_space space, uint32_t run,
+		     bool whole)
 {
 	struct sorted_keys s = { 0 };
 	int rc = keys_each(j->view, space, run, 0, collect_key, &s);
@@ -211,12 +215,17 @@ static int session(void *arg, const struct run_session *s)
 static int note(void *arg, const struct run_note *n)
 {
 	static const char *const kinds[] = {
-		[RUN_NOTE_PARAM_REMOVED] = "param", [RUN_NOTE_METRIC_REMOVED] = "metric", [RUN_NOTE_TAG_REMOVED] = "tag",
+		[RUN_NOTE_PARAM_REMOVED] = "param",
+		[RUN_NOTE_METRIC_REMOVED] = "metric",
+		[RUN_NOTE_TAG_REMOVED] = "tag",
 	};
 	struct json_out *j = arg;
 
 	json_open(j, NULL, '{');
-	json_text(j, "kind", slice_str(n->kind >= RUN_NOTE_PARAM_REMOVED && n->kind <= RUN_NOTE_TAG_REMOVED ? kinds[n->kind] : "?"));
+	json_text(j, "kind",
+		  slice_str(n->kind >= RUN_NOTE_PARAM_REMOVED && n->kind <= RUN_NOTE_TAG_REMOVED
+				    ? kinds[n->kind]
+				    : "?"));
 	json_text(j, "key", n->key);
 	json_text(j, "value", n->value);
 	json_time(j, "time", n->at_ms);
@@ -227,7 +236,10 @@ static int note(void *arg, const struct run_note *n)
 static int lineage_link(void *arg, const struct version *v, enum lineage_how how, int64_t at_ms)
 {
 	static const char *const words[] = {
-		[LINEAGE_BY_HAND] = "hand", [LINEAGE_BY_OPEN] = "open", [LINEAGE_BY_CUT] = "cut", [LINEAGE_BY_API] = "api",
+		[LINEAGE_BY_HAND] = "hand",
+		[LINEAGE_BY_OPEN] = "open",
+		[LINEAGE_BY_CUT] = "cut",
+		[LINEAGE_BY_API] = "api",
 	};
 	struct json_out *j = arg;
 	SCOPED_BUF struct buf name = BUF_INIT;
@@ -238,7 +250,8 @@ static int lineage_link(void *arg, const struct version *v, enum lineage_how how
 		entry_name_version(e.name, v->is_dir, v->n, &name);
 	json_open(j, NULL, '{');
 	json_text(j, "version", buf_slice(&name));
-	json_text(j, "how", slice_str(how >= LINEAGE_BY_HAND && how <= LINEAGE_BY_API ? words[how] : "?"));
+	json_text(j, "how",
+		  slice_str(how >= LINEAGE_BY_HAND && how <= LINEAGE_BY_API ? words[how] : "?"));
 	json_time(j, "time", at_ms);
 	json_close(j, '}');
 	return rc == -ENOENT ? 0 : rc;
@@ -297,7 +310,8 @@ static int json_lineage(struct json_out *j, uint32_t run, enum lineage_direction
 	}
 	json_open(j, "logged_models", '[');
 	if (rc == 0)
-		rc = logged_model_each_link(j->view, run, direction == LINEAGE_OUTPUT, logged_model, j);
+		rc = logged_model_each_link(j->view, run, direction == LINEAGE_OUTPUT, logged_model,
+					    j);
 	json_close(j, ']');
 	json_close(j, '}');
 	return rc;
@@ -376,8 +390,11 @@ int view_json(struct kv_view *view, const struct value_target *target, struct vi
 	if (target->kind == VALUE_RUN_JSON)
 		rc = run_json(&j, &run);
 	else
-		rc = json_keys(&j, NULL, target->kind == VALUE_RUN_PARAMS_JSON ? KEYS_PARAM :
-			       target->kind == VALUE_RUN_METRICS_JSON ? KEYS_METRIC : KEYS_TAG, target->owner, false);
+		rc = json_keys(&j, NULL,
+			       target->kind == VALUE_RUN_PARAMS_JSON    ? KEYS_PARAM
+			       : target->kind == VALUE_RUN_METRICS_JSON ? KEYS_METRIC
+									: KEYS_TAG,
+			       target->owner, false);
 	buf_add_ch(&out->buf, '\n');
 	return rc < 0 ? rc : buf_err(&out->buf);
 }

@@ -24,15 +24,15 @@ static const char *const prefixes[SPACES] = { "params.", "metrics.", "tags." };
 
 struct column {
 	uint32_t key;
-	struct slice text;		/* borrowed from the view, which does not change while we print */
+	struct slice text; /* borrowed from the view, which does not change while we print */
 };
 
 struct columns {
 	struct column *at;
 	size_t count, max;
-	uint32_t *of_key;		/* key id -> column + 1, 0 none */
+	uint32_t *of_key; /* key id -> column + 1, 0 none */
 	size_t of_key_max;
-	struct slice *cells;		/* of the row being printed; data NULL: none */
+	struct slice *cells; /* of the row being printed; data NULL: none */
 };
 
 struct table {
@@ -41,9 +41,9 @@ struct table {
 	bool tsv, all;
 	uint32_t experiment;
 	struct columns columns[SPACES];
-	struct columns *now;		/* the space being scanned */
+	struct columns *now; /* the space being scanned */
 	uint32_t run;
-	bool failed;			/* out of memory */
+	bool failed; /* out of memory */
 };
 
 /* --- first pass ------------------------------------------------------------------------------------------- */
@@ -94,7 +94,8 @@ static int column_found(void *arg, struct slice rest, struct slice value)
 }
 
 /* Call EMIT for every value of a run in space I. */
-static int each_value(struct table *t, size_t i, uint32_t run, int (*emit)(void *arg, struct slice rest, struct slice value))
+static int each_value(struct table *t, size_t i, uint32_t run,
+		      int (*emit)(void *arg, struct slice rest, struct slice value))
 {
 	static const uint8_t tables[SPACES] = { TABLE_PARAM, TABLE_METRIC, TABLE_TAG };
 	struct meta_key prefix = { .len = 0 };
@@ -120,7 +121,8 @@ static int find_columns(void *arg, const struct run *run)
 static int compare_columns(const void *a, const void *b)
 {
 	const struct column *x = a, *y = b;
-	int c = memcmp(x->text.data, y->text.data, x->text.len < y->text.len ? x->text.len : y->text.len);
+	int c = memcmp(x->text.data, y->text.data,
+		       x->text.len < y->text.len ? x->text.len : y->text.len);
 
 	return c ? c : (x->text.len > y->text.len) - (x->text.len < y->text.len);
 }
@@ -151,7 +153,8 @@ static void cell(struct table *t, struct slice text, bool first)
 
 static void head(struct table *t)
 {
-	static const char *const fixed[] = { "id", "name", "experiment", "status", "start", "end", "duration" };
+	static const char *const fixed[] = { "id",    "name", "experiment", "status",
+					     "start", "end",  "duration" };
 	SCOPED_BUF struct buf name = BUF_INIT;
 
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
@@ -220,11 +223,16 @@ static int print_run(void *arg, const struct run *run)
 	cell(t, run->id, true);
 	cell(t, run->name, false);
 	if (t->all)
-		cell(t, experiment_get(t->view, run->experiment, &e) == 0 ? e.name : slice_of(NULL, 0), false);
+		cell(t,
+		     experiment_get(t->view, run->experiment, &e) == 0 ? e.name : slice_of(NULL, 0),
+		     false);
 	cell(t, slice_str(run_status_name(run->status)), false);
 	time_cell(t, run->start_ms);
 	time_cell(t, run->end_ms);
-	cell(t, slice_of(number, run->end_ms ? num_format_double((double)run->duration_ms / 1000, number) : 0), false);
+	cell(t,
+	     slice_of(number,
+		      run->end_ms ? num_format_double((double)run->duration_ms / 1000, number) : 0),
+	     false);
 	for (size_t i = 0; i < SPACES && rc == 0; i++) {
 		memset(t->columns[i].cells, 0, t->columns[i].count * sizeof(struct slice));
 		rc = each_value(t, i, run->number, value_found);
@@ -237,7 +245,8 @@ static int print_run(void *arg, const struct run *run)
 
 static int each_run(struct table *t, int (*emit)(void *arg, const struct run *run))
 {
-	return t->all ? run_each(t->view, 0, emit, t) : run_each_in(t->view, t->experiment, 0, emit, t);
+	return t->all ? run_each(t->view, 0, emit, t)
+		      : run_each_in(t->view, t->experiment, 0, emit, t);
 }
 
 int view_table(struct kv_view *view, const struct value_target *target, struct view_out *out)

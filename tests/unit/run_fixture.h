@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-#include "entry_fixture.h"
+#include "tests/unit/entry_fixture.h"
 #include "store/base/num.h"
 #include "store/meta/keydir.h"
 #include "store/meta/meta_internal.h"
@@ -40,12 +40,14 @@ static inline uint32_t rx_key(struct fixture *f, const char *key)
 	return id;
 }
 
-static inline struct value_target rx_target(struct fixture *f, enum value_kind kind, uint32_t owner, const char *key)
+static inline struct value_target rx_target(struct fixture *f, enum value_kind kind, uint32_t owner,
+					    const char *key)
 {
 	return (struct value_target){ kind, owner, key ? rx_key(f, key) : 0 };
 }
 
-static inline struct value_writer *rx_open(struct fixture *f, enum value_kind kind, uint32_t owner, const char *key, bool append)
+static inline struct value_writer *rx_open(struct fixture *f, enum value_kind kind, uint32_t owner,
+					   const char *key, bool append)
 {
 	struct value_target t = rx_target(f, kind, owner, key);
 	struct value_writer *w = NULL;
@@ -61,7 +63,8 @@ static inline ssize_t rx_put(struct value_writer *w, const char *text)
 }
 
 /* echo -n TEXT > value: 0, or what open, write or close refused. */
-static inline int rx_write(struct fixture *f, enum value_kind kind, uint32_t owner, const char *key, const char *text)
+static inline int rx_write(struct fixture *f, enum value_kind kind, uint32_t owner, const char *key,
+			   const char *text)
 {
 	struct value_target t = rx_target(f, kind, owner, key);
 	struct value_writer *w = NULL;
@@ -77,7 +80,8 @@ static inline int rx_write(struct fixture *f, enum value_kind kind, uint32_t own
 }
 
 /* What cat would show; "" when it cannot be read.  Its size must be what value_size says.  Valid until the next but three. */
-static inline const char *rx_read(struct fixture *f, enum value_kind kind, uint32_t owner, const char *key)
+static inline const char *rx_read(struct fixture *f, enum value_kind kind, uint32_t owner,
+				  const char *key)
 {
 	static struct buf texts[4];
 	static unsigned turn;

@@ -2,7 +2,7 @@
 /*
  * Events: lines, cursors, readers that fall behind.
  */
-#include "run_fixture.h"
+#include "tests/unit/run_fixture.h"
 
 static void heard(void *arg)
 {
@@ -23,7 +23,8 @@ static void test_lines(void **state)
 	event_emit(f->m, "test.event", "a", "1", "b", "quote \" and \n", NULL);
 	event_read(f->m, &cursor, &out);
 	assert_int_equal(calls, 2);
-	assert_non_null(strstr(out.data, ",\"event\":\"test.event\",\"a\":\"1\",\"b\":\"quote \\\" and \\n\"}\n"));
+	assert_non_null(strstr(
+		out.data, ",\"event\":\"test.event\",\"a\":\"1\",\"b\":\"quote \\\" and \\n\"}\n"));
 	assert_int_equal(out.data[0], '{');
 	buf_reset(&out);
 	event_read(f->m, &cursor, &out);
@@ -63,7 +64,8 @@ static void test_runs(void **state)
 	OK(f, run_trash(f->m, run));
 	event_read(f->m, &cursor, &out);
 	assert_non_null(strstr(out.data, "\"event\":\"run.new\",\"run\":\"1\""));
-	assert_non_null(strstr(out.data, "\"event\":\"run.status\",\"run\":\"1\",\"status\":\"finished\""));
+	assert_non_null(
+		strstr(out.data, "\"event\":\"run.status\",\"run\":\"1\",\"status\":\"finished\""));
 	assert_non_null(strstr(out.data, "\"event\":\"run.trash\",\"run\":\"1\"}"));
 }
 

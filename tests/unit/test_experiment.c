@@ -2,7 +2,7 @@
 /*
  * Experiments: names, renaming, trash with their runs, destruction in steps.
  */
-#include "run_fixture.h"
+#include "tests/unit/run_fixture.h"
 
 static uint32_t make(struct fixture *f, const char *name)
 {
@@ -46,7 +46,9 @@ static const char *names(struct fixture *f)
 
 static void test_names(void **state)
 {
-	static const char *const bad[] = { "", ".", "..", ".x", "a/b", "a\nb", "\xff", "x~", "#x#" };
+	static const char *const bad[] = {
+		"", ".", "..", ".x", "a/b", "a\nb", "\xff", "x~", "#x#"
+	};
 	struct fixture *f = *state;
 	uint32_t a, b, found;
 	char longest[META_NAME_MAX + 2];
@@ -61,7 +63,9 @@ static void test_names(void **state)
 		if (IN_BATCH(f, experiment_make(f->m, S(bad[i]), &me, &found)) >= 0)
 			fail_msg("\"%s\" passed for a name", bad[i]);
 	memset(longest, 'n', sizeof(longest));
-	assert_int_equal(IN_BATCH(f, experiment_make(f->m, slice_of(longest, META_NAME_MAX + 1), &me, &found)), -ENAMETOOLONG);
+	assert_int_equal(IN_BATCH(f, experiment_make(f->m, slice_of(longest, META_NAME_MAX + 1),
+						     &me, &found)),
+			 -ENAMETOOLONG);
 	OK(f, experiment_make(f->m, slice_of(longest, META_NAME_MAX), &me, &found));
 	OK(f, experiment_rename(f->m, a, S("flowers")));
 	assert_int_equal(experiment_find(live(f), S("iris"), &found), -ENOENT);
@@ -101,7 +105,7 @@ static void test_trash(void **state)
 	assert_int_equal(IN_BATCH(f, experiment_restore(f->m, e, S("iris"))), -EEXIST);
 	OK(f, experiment_restore(f->m, e, S("iris again")));
 	assert_int_equal(run_find(live(f), S("1"), &found), 0);
-	assert_int_equal(run_find(live(f), S("2"), &found), -ENOENT);	/* it went by itself */
+	assert_int_equal(run_find(live(f), S("2"), &found), -ENOENT); /* it went by itself */
 	OK(f, run_restore(f->m, two));
 	assert_string_equal(rx_read(f, VALUE_RUN_EXPERIMENT, two, NULL), "iris again\n");
 }
@@ -134,7 +138,7 @@ static void test_destroy(void **state)
 		if (steps == 1)
 			fx_reopen(f);
 	}
-	assert_true(steps > 2);		/* bounded steps */
+	assert_true(steps > 2); /* bounded steps */
 	assert_int_equal(run_each(live(f), 0, count_run, &n), 0);
 	assert_int_equal(n, 0);
 	/* A run that was trashed by itself is still there, and comes back to Default. */

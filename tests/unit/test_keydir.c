@@ -2,7 +2,7 @@
 /*
  * Keys as paths: directories, what collides, encoded names, directories made by hand; and a random walk against a model.
  */
-#include "run_fixture.h"
+#include "tests/unit/run_fixture.h"
 
 #include "store/base/text.h"
 
@@ -30,7 +30,9 @@ static const char *list(struct fixture *f, uint32_t run, const char *dir)
 	buf_reset(&sorted);
 	buf_add_str(&out, "");
 	buf_add_str(&sorted, "");
-	assert_int_equal(key_dir_each(live(f), TAG_RUN, KEYS_PARAM, run, *dir ? rx_key(f, dir) : 0, 0, add_entry, &out), 0);
+	assert_int_equal(key_dir_each(live(f), TAG_RUN, KEYS_PARAM, run, *dir ? rx_key(f, dir) : 0,
+				      0, add_entry, &out),
+			 0);
 	for (char *w = strtok_r(out.data, " ", &save); w; w = strtok_r(NULL, " ", &save))
 		words[n++] = w;
 	qsort(words, n, sizeof(*words), compare_words);
@@ -56,7 +58,8 @@ static const char *look(struct fixture *f, uint32_t run, const char *dir, const 
 	struct key_entry e;
 	struct slice text;
 
-	if (key_dir_lookup(live(f), TAG_RUN, KEYS_PARAM, run, *dir ? rx_key(f, dir) : 0, S(component), &e) < 0)
+	if (key_dir_lookup(live(f), TAG_RUN, KEYS_PARAM, run, *dir ? rx_key(f, dir) : 0,
+			   S(component), &e) < 0)
 		return "";
 	if (e.is_dir)
 		return "DIR";
@@ -131,7 +134,8 @@ static void test_names(void **state)
 	assert_int_equal(IN_BATCH(f, key_dir_new_key(f->m, 0, S("%2E%2E"), &key)), -EINVAL);
 	assert_int_equal(IN_BATCH(f, key_dir_new_key(f->m, 0, S("a%"), &key)), -EINVAL);
 	assert_int_equal(IN_BATCH(f, key_dir_new_key(f->m, 0, S("a%00b"), &key)), -EILSEQ);
-	assert_int_equal(IN_BATCH(f, key_dir_new_key(f->m, rx_key(f, longest), S("z"), &key)), -ENAMETOOLONG);
+	assert_int_equal(IN_BATCH(f, key_dir_new_key(f->m, rx_key(f, longest), S("z"), &key)),
+			 -ENAMETOOLONG);
 }
 
 static void test_mkdir(void **state)
@@ -140,24 +144,34 @@ static void test_mkdir(void **state)
 	uint32_t run = rx_run(f), a = 0, b = 0, again;
 
 	OK(f, key_dir_make(f->m, TAG_RUN, KEYS_PARAM, run, 0, S("a"), &a));
-	assert_int_equal(IN_BATCH(f, key_dir_make(f->m, TAG_RUN, KEYS_PARAM, run, 0, S("a"), &again)), -EEXIST);
+	assert_int_equal(
+		IN_BATCH(f, key_dir_make(f->m, TAG_RUN, KEYS_PARAM, run, 0, S("a"), &again)),
+		-EEXIST);
 	OK(f, key_dir_make(f->m, TAG_RUN, KEYS_PARAM, run, a, S("b"), &b));
 	assert_string_equal(list(f, run, ""), "a/");
 	assert_string_equal(list(f, run, "a"), "b/");
-	assert_int_equal(IN_BATCH(f, key_dir_remove(f->m, TAG_RUN, KEYS_PARAM, run, a)), -ENOTEMPTY);
+	assert_int_equal(IN_BATCH(f, key_dir_remove(f->m, TAG_RUN, KEYS_PARAM, run, a)),
+			 -ENOTEMPTY);
 	log_key(f, run, "a/b/c");
-	assert_int_equal(IN_BATCH(f, key_dir_remove(f->m, TAG_RUN, KEYS_PARAM, run, b)), -ENOTEMPTY);
+	assert_int_equal(IN_BATCH(f, key_dir_remove(f->m, TAG_RUN, KEYS_PARAM, run, b)),
+			 -ENOTEMPTY);
 	drop_key(f, run, "a/b/c");
-	assert_string_equal(list(f, run, "a"), "b/");	/* made by hand: stays */
+	assert_string_equal(list(f, run, "a"), "b/"); /* made by hand: stays */
 	OK(f, key_dir_remove(f->m, TAG_RUN, KEYS_PARAM, run, b));
 	OK(f, key_dir_remove(f->m, TAG_RUN, KEYS_PARAM, run, a));
 	assert_string_equal(list(f, run, ""), "");
 	assert_int_equal(IN_BATCH(f, key_dir_remove(f->m, TAG_RUN, KEYS_PARAM, run, a)), -ENOENT);
 	log_key(f, run, "v");
-	assert_int_equal(IN_BATCH(f, key_dir_make(f->m, TAG_RUN, KEYS_PARAM, run, 0, S("v"), &again)), -EEXIST);
-	assert_int_equal(IN_BATCH(f, key_dir_make(f->m, TAG_RUN, KEYS_PARAM, run, 0, S("%"), &again)), -EINVAL);
+	assert_int_equal(
+		IN_BATCH(f, key_dir_make(f->m, TAG_RUN, KEYS_PARAM, run, 0, S("v"), &again)),
+		-EEXIST);
+	assert_int_equal(
+		IN_BATCH(f, key_dir_make(f->m, TAG_RUN, KEYS_PARAM, run, 0, S("%"), &again)),
+		-EINVAL);
 	OK(f, run_set_status(f->m, run, RUN_FINISHED, 0));
-	assert_int_equal(IN_BATCH(f, key_dir_make(f->m, TAG_RUN, KEYS_PARAM, run, 0, S("late"), &again)), -EPERM);
+	assert_int_equal(
+		IN_BATCH(f, key_dir_make(f->m, TAG_RUN, KEYS_PARAM, run, 0, S("late"), &again)),
+		-EPERM);
 	OK(f, key_dir_make(f->m, TAG_EXPERIMENT, KEYS_TAG, EXPERIMENT_DEFAULT, 0, S("t"), &a));
 }
 
@@ -178,7 +192,9 @@ static int walk_entry(void *arg, const struct key_entry *e, uint64_t cookie)
 
 	assert_true(cookie > w->last);
 	w->last = cookie;
-	assert_int_equal(key_dir_lookup(live(w->f), TAG_RUN, KEYS_PARAM, w->run, w->dir, e->component, &found), 0);
+	assert_int_equal(key_dir_lookup(live(w->f), TAG_RUN, KEYS_PARAM, w->run, w->dir,
+					e->component, &found),
+			 0);
 	assert_int_equal(found.key, e->key);
 	assert_int_equal(found.is_dir, e->is_dir);
 	w->files += e->is_dir ? walk(w->f, w->run, e->key) : 1;
@@ -189,13 +205,16 @@ static size_t walk(struct fixture *f, uint32_t run, uint32_t dir)
 {
 	struct walk w = { .f = f, .run = run, .dir = dir };
 
-	assert_int_equal(key_dir_each(live(f), TAG_RUN, KEYS_PARAM, run, dir, 0, walk_entry, &w), 0);
+	assert_int_equal(key_dir_each(live(f), TAG_RUN, KEYS_PARAM, run, dir, 0, walk_entry, &w),
+			 0);
 	return w.files;
 }
 
 static void test_random(void **state)
 {
-	static const char *const keys[] = { "a", "b", "a/a", "a/b", "b/a", "a/a/a", "a/a/b", "a/b/a", "b/a/a/a", "a/a/a/a", "c", ".c", "c/.d" };
+	static const char *const keys[] = { "a",     "b",     "a/a",   "a/b",     "b/a",
+					    "a/a/a", "a/a/b", "a/b/a", "b/a/a/a", "a/a/a/a",
+					    "c",     ".c",    "c/.d" };
 	enum { KEYS = sizeof(keys) / sizeof(keys[0]) };
 	struct fixture *f = *state;
 	uint32_t run = rx_run(f);

@@ -8,12 +8,12 @@
 #include "store/base/clock.c"
 #undef clock_now_ms
 
-#include "run_fixture.h"
+#include "tests/unit/run_fixture.h"
 
 #include <sys/random.h>
 
 #define GOLDEN "tests/golden/meta-rows.hex"
-#define NOW 1700000000000
+#define NOW    1700000000000
 
 int64_t clock_now_ms(void);
 
@@ -32,9 +32,11 @@ ssize_t getrandom(void *out, size_t len, unsigned flags)
 }
 
 static const uint8_t tables[] = {
-	TABLE_KEY_TEXT, TABLE_KEY_ID, TABLE_EXPERIMENT, TABLE_EXPERIMENT_NAME, TABLE_RUN, TABLE_RUN_NAME, TABLE_RUN_EXPERIMENT, TABLE_RUN_CHILD,
-	TABLE_RUN_SESSION, TABLE_RUN_PROC, TABLE_PARAM, TABLE_METRIC, TABLE_POINT, TABLE_TAG, TABLE_RUN_NOTE, TABLE_KEY_DIR, TABLE_META_WORK,
-	TABLE_RUN_STAT,
+	TABLE_KEY_TEXT,    TABLE_KEY_ID,   TABLE_EXPERIMENT,     TABLE_EXPERIMENT_NAME,
+	TABLE_RUN,         TABLE_RUN_NAME, TABLE_RUN_EXPERIMENT, TABLE_RUN_CHILD,
+	TABLE_RUN_SESSION, TABLE_RUN_PROC, TABLE_PARAM,          TABLE_METRIC,
+	TABLE_POINT,       TABLE_TAG,      TABLE_RUN_NOTE,       TABLE_KEY_DIR,
+	TABLE_META_WORK,   TABLE_RUN_STAT,
 };
 
 static void make_known(struct fixture *f)
@@ -116,7 +118,7 @@ static void test_write(void **state)
 	struct fixture *f = *state;
 	SCOPED_BUF struct buf got = BUF_INIT, want = BUF_INIT;
 
-	fx_begin(f);		/* Default was made by another clock */
+	fx_begin(f); /* Default was made by another clock */
 	assert_int_equal(experiment_touch(f->m, EXPERIMENT_DEFAULT), 0);
 	fx_end(f, 0);
 	make_known(f);
@@ -150,10 +152,14 @@ static void load(struct fixture *f, const struct buf *rows)
 
 	fx_begin(f);
 	for (const char *at = rows->data; *at;) {
-		const char *k = strchr(at, ' ') + 1, *v = strchr(k, ' ') + 1, *end = strchr(v, '\n');
-		size_t key_len = unhex(k, (size_t)(v - k - 1), key), value_len = unhex(v, (size_t)(end - v), value);
+		const char *k = strchr(at, ' ') + 1, *v = strchr(k, ' ') + 1,
+			   *end = strchr(v, '\n');
+		size_t key_len = unhex(k, (size_t)(v - k - 1), key),
+		       value_len = unhex(v, (size_t)(end - v), value);
 
-		assert_int_equal(kv_put(f->kv, (uint8_t)atol(at), slice_of(key, key_len), slice_of(value, value_len)), 0);
+		assert_int_equal(kv_put(f->kv, (uint8_t)strtoul(at, NULL, 10),
+					slice_of(key, key_len), slice_of(value, value_len)),
+				 0);
 		at = end + 1;
 	}
 	fx_end(f, 0);
@@ -161,7 +167,8 @@ static void load(struct fixture *f, const struct buf *rows)
 
 static int add_note(void *arg, const struct run_note *note)
 {
-	buf_addf(arg, "%d %.*s=%.*s", (int)note->kind, (int)note->key.len, (const char *)note->key.data, (int)note->value.len,
+	buf_addf(arg, "%d %.*s=%.*s", (int)note->kind, (int)note->key.len,
+		 (const char *)note->key.data, (int)note->value.len,
 		 (const char *)note->value.data);
 	return 0;
 }
@@ -174,7 +181,7 @@ static void test_read(void **state)
 	struct metric m;
 	uint32_t run, chosen;
 
-	f->broken = true;	/* the trees of these runs are not there */
+	f->broken = true; /* the trees of these runs are not there */
 	read_golden(&rows);
 	load(f, &rows);
 	assert_int_equal(run_find(live(f), S("11111111111141119111111111111111"), &run), 0);
@@ -185,12 +192,16 @@ static void test_read(void **state)
 	assert_string_equal(rx_read(f, VALUE_RUN_PARENT, chosen, NULL), "1\n");
 	assert_string_equal(rx_read(f, VALUE_RUN_STATUS, chosen, NULL), "finished\n");
 	assert_string_equal(rx_read(f, VALUE_RUN_DURATION, chosen, NULL), "1.5\n");
-	assert_string_equal(rx_read(f, VALUE_RUN_START, chosen, NULL), "2023-11-14T22:13:20.000Z\n");
+	assert_string_equal(rx_read(f, VALUE_RUN_START, chosen, NULL),
+			    "2023-11-14T22:13:20.000Z\n");
 	assert_string_equal(rx_read(f, VALUE_RUN_PARAM, 1, "lr"), "0.1\n");
-	assert_string_equal(rx_read(f, VALUE_RUN_HISTORY, 1, "loss/train"),
-			    "0\t0.5\t1700000000000\n1\t0.3333333333333333\t1700000000100\n2\t0.25\t1700000000200\n");
+	assert_string_equal(
+		rx_read(f, VALUE_RUN_HISTORY, 1, "loss/train"),
+		"0\t0.5\t1700000000000\n1\t0.3333333333333333\t1700000000100\n2\t0.25\t1700000000200\n");
 	assert_int_equal(metric_get(live(f), 1, rx_key(f, "loss/train"), &m), 0);
-	assert_true(slice_eq(m.latest.model_id, S("m-1")) && slice_eq(m.latest.dataset_name, S("iris")) && slice_eq(m.latest.dataset_digest, S("d1")));
+	assert_true(slice_eq(m.latest.model_id, S("m-1")) &&
+		    slice_eq(m.latest.dataset_name, S("iris")) &&
+		    slice_eq(m.latest.dataset_digest, S("d1")));
 	assert_int_equal(metric_get(live(f), 1, rx_key(f, "m"), &m), 0);
 	assert_int_equal(m.points, 101);
 	assert_string_equal(rx_read(f, VALUE_EXPERIMENT_TAG, 1, "team"), "blue\n");
@@ -206,8 +217,9 @@ static void test_read(void **state)
 /* Every record with a byte less or a byte more is refused; nothing reads past its end. */
 static void test_damaged(void **state)
 {
-	static const uint8_t records[] = { TABLE_EXPERIMENT, TABLE_RUN, TABLE_RUN_STAT, TABLE_RUN_SESSION, TABLE_RUN_PROC, TABLE_METRIC, TABLE_POINT,
-					   TABLE_RUN_NOTE, TABLE_KEY_DIR };
+	static const uint8_t records[] = { TABLE_EXPERIMENT,  TABLE_RUN,      TABLE_RUN_STAT,
+					   TABLE_RUN_SESSION, TABLE_RUN_PROC, TABLE_METRIC,
+					   TABLE_POINT,       TABLE_RUN_NOTE, TABLE_KEY_DIR };
 	struct fixture *f = *state;
 	SCOPED_BUF struct buf rows = BUF_INIT;
 
@@ -223,9 +235,11 @@ static void test_damaged(void **state)
 		buf_add_slice(&key, kv_cursor_key(cur));
 		buf_add_slice(&value, kv_cursor_value(cur));
 		kv_cursor_close(cur);
-		for (size_t len = 0; len < value.len; len += value.len > 100 ? 7 : 1) {
+		for (size_t len = 0; len<value.len; len += value.len> 100 ? 7 : 1) {
 			fx_begin(f);
-			assert_int_equal(kv_put(f->kv, records[i], buf_slice(&key), slice_of(value.data, len)), 0);
+			assert_int_equal(kv_put(f->kv, records[i], buf_slice(&key),
+						slice_of(value.data, len)),
+					 0);
 			f->faults[0] = '\0';
 			assert_int_equal(meta_check(f->m, live(f), fx_fault, f), 1);
 			(void)rx_read(f, VALUE_RUN_JSON, 1, NULL);

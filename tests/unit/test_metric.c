@@ -2,7 +2,7 @@
 /*
  * Metrics against an oracle: points in every order, blocks, taking back, counters, sizes, speed.
  */
-#include "run_fixture.h"
+#include "tests/unit/run_fixture.h"
 #include "store/base/clock.h"
 #include "store/meta/point.h"
 
@@ -67,7 +67,8 @@ static void compare(struct fixture *f, uint32_t run, uint32_t key, const struct 
 	for (size_t i = 0; i < o->count; i++) {
 		const struct metric_point *p = &o->at[i];
 
-		if (p->step > latest->step || (p->step == latest->step && p->time_ms >= latest->time_ms))
+		if (p->step > latest->step ||
+		    (p->step == latest->step && p->time_ms >= latest->time_ms))
 			latest = p;
 		min = isnan(p->value) || p->value >= min ? min : p->value;
 		max = isnan(p->value) || p->value <= max ? max : p->value;
@@ -91,26 +92,25 @@ static void compare(struct fixture *f, uint32_t run, uint32_t key, const struct 
 
 static double random_value(void)
 {
-	static const double odd[] = { 0.0, -0.0, 1e300, -1e-300, 5e-324, 0.1, 1e22, 1e23, 123456789012345.0, 1234567890123456.0 };
+	static const double odd[] = { 0.0, -0.0, 1e300, -1e-300,           5e-324,
+				      0.1, 1e22, 1e23,  123456789012345.0, 1234567890123456.0 };
 	uint64_t bits;
 
 	switch (rnd(5)) {
-	case 0:
-		return odd[rnd(sizeof(odd) / sizeof(odd[0]))];
+	case 0: return odd[rnd(sizeof(odd) / sizeof(odd[0]))];
 	case 1:
 		bits = rnd(UINT64_MAX);
 		double v;
 
 		memcpy(&v, &bits, sizeof(v));
 		return isnan(v) ? (double)NAN : v;
-	case 2:
-		return rnd(2) ? (double)INFINITY : -(double)INFINITY;
-	default:
-		return (double)rnd(100000) / 1000 - 50;
+	case 2: return rnd(2) ? (double)INFINITY : -(double)INFINITY;
+	default: return (double)rnd(100000) / 1000 - 50;
 	}
 }
 
-static void log_points(struct fixture *f, uint32_t run, const char *key, struct oracle *o, const struct metric_point *p, size_t n)
+static void log_points(struct fixture *f, uint32_t run, const char *key, struct oracle *o,
+		       const struct metric_point *p, size_t n)
 {
 	OK(f, metric_log(f->m, run, S(key), p, n));
 	for (size_t i = 0; i < n; i++)
@@ -123,14 +123,10 @@ static int64_t random_step(int64_t *at, unsigned disorder)
 	if (rnd(100) >= disorder)
 		return (*at)++;
 	switch (rnd(4)) {
-	case 0:
-		return *at - 1;
-	case 1:
-		return (int64_t)rnd((uint64_t)(*at < 1 ? 1 : *at));
-	case 2:
-		return -(int64_t)rnd(50);
-	default:
-		return *at + (int64_t)rnd(30);
+	case 0: return *at - 1;
+	case 1: return (int64_t)rnd((uint64_t)(*at < 1 ? 1 : *at));
+	case 2: return -(int64_t)rnd(50);
+	default: return *at + (int64_t)rnd(30);
 	}
 }
 
@@ -150,8 +146,12 @@ static void test_random(void **state)
 			size_t n = rnd(5) ? 1 : rnd(40) + 1;
 
 			for (size_t i = 0; i < n; i++)
-				p[i] = (struct metric_point){ random_step(&at, disorders[round]), random_value(),
-							      1700000000000 + (int64_t)rnd(1000), { 0 }, { 0 }, { 0 } };
+				p[i] = (struct metric_point){ random_step(&at, disorders[round]),
+							      random_value(),
+							      1700000000000 + (int64_t)rnd(1000),
+							      { 0 },
+							      { 0 },
+							      { 0 } };
 			log_points(f, run, "loss", o, p, n);
 			if (rnd(40) == 0)
 				compare(f, run, key, o);
@@ -173,7 +173,9 @@ static void test_equal_steps(void **state)
 	assert_non_null(o);
 	for (int i = 0; i < 3000; i++) {
 		static const int64_t steps[] = { 5, 5, 5, 5, 5, 4, 6, 5, 3, 5 };
-		struct metric_point p = { steps[rnd(10)], i, 1700000000000 + i, { 0 }, { 0 }, { 0 } };
+		struct metric_point p = {
+			steps[rnd(10)], i, 1700000000000 + i, { 0 }, { 0 }, { 0 }
+		};
 
 		log_points(f, run, "same", o, &p, 1);
 	}
@@ -185,7 +187,8 @@ static void test_strings(void **state)
 {
 	struct fixture *f = *state;
 	uint32_t run = rx_run(f), key = rx_key(f, "acc");
-	struct metric_point with = { 5, 0.5, 1700000000000, S("m-0123"), S("iris"), S("abc") }, plain = { 1, 0.25, 1700000000001, { 0 }, { 0 }, { 0 } };
+	struct metric_point with = { 5, 0.5, 1700000000000, S("m-0123"), S("iris"), S("abc") },
+			    plain = { 1, 0.25, 1700000000001, { 0 }, { 0 }, { 0 } };
 	struct metric m;
 	bool has;
 
@@ -210,13 +213,16 @@ static void test_edges(void **state)
 	struct fixture *f = *state;
 	uint32_t run = rx_run(f), key = rx_key(f, "x");
 	struct metric_point p[] = {
-		{ INT64_MAX, 1, 0, { 0 }, { 0 }, { 0 } }, { INT64_MIN, 2, INT64_MAX, { 0 }, { 0 }, { 0 } }, { 0, 3, 1, { 0 }, { 0 }, { 0 } },
+		{ INT64_MAX, 1, 0, { 0 }, { 0 }, { 0 } },
+		{ INT64_MIN, 2, INT64_MAX, { 0 }, { 0 }, { 0 } },
+		{ 0, 3, 1, { 0 }, { 0 }, { 0 } },
 	};
 	int64_t next;
 
 	OK(f, metric_log(f->m, run, S("x"), p, 3));
-	assert_string_equal(rx_read(f, VALUE_RUN_HISTORY, run, "x"),
-			    "-9223372036854775808\t2\t9223372036854775807\n0\t3\t1\n9223372036854775807\t1\t0\n");
+	assert_string_equal(
+		rx_read(f, VALUE_RUN_HISTORY, run, "x"),
+		"-9223372036854775808\t2\t9223372036854775807\n0\t3\t1\n9223372036854775807\t1\t0\n");
 	assert_int_equal(metric_next_step(live(f), run, key, &next), -EINVAL);
 	assert_int_equal(rx_write(f, VALUE_RUN_METRIC, run, "x", "5\n"), -EINVAL);
 	assert_int_equal(IN_BATCH(f, metric_log(f->m, run, S("bad key!"), p, 1)), -EINVAL);
@@ -232,17 +238,25 @@ static void test_take_back(void **state)
 {
 	struct fixture *f = *state;
 
-	for (int before = 0; before <= 420; before += 7) {
+	for (int round = 0; round < 168; round++) {
+		int before = round % 84 / 2 * 10 + (round % 2 ? 3 : 0);
 		struct oracle *o = calloc(1, sizeof(*o));
 		uint32_t run = rx_run(f), key = rx_key(f, "loss");
 		struct metric_undo undo = { .had_before = false };
 		struct metric_appender *a = NULL;
-		struct metric_point p = { (int64_t)rnd(500), 1e9, 1700000000000, { 0 }, { 0 }, { 0 } };
-		unsigned after = (unsigned)(before / 7 % 3) * 150;
+		struct metric_point p = { round % 8 ? before : (int64_t)rnd(500),
+					  1e9,
+					  1700000000000,
+					  { 0 },
+					  { 0 },
+					  { 0 } };
+		unsigned after = round < 84 ? 0 : (unsigned)(round % 3) * 150;
 
 		assert_non_null(o);
 		for (int i = 0; i < before; i++) {
-			struct metric_point q = { i, i * 0.5, 1700000000000 + i, { 0 }, { 0 }, { 0 } };
+			struct metric_point q = {
+				i, i * 0.5, 1700000000000 + i, { 0 }, { 0 }, { 0 }
+			};
 
 			log_points(f, run, "loss", o, &q, 1);
 		}
@@ -253,7 +267,9 @@ static void test_take_back(void **state)
 		assert_int_equal(metric_append_close_undo(a, &p, &undo), 0);
 		fx_end(f, 0);
 		for (unsigned i = 0; i < after; i++) {
-			struct metric_point q = { (int64_t)rnd(600), -1.5 * i, 1700000000000 + i, { 0 }, { 0 }, { 0 } };
+			struct metric_point q = {
+				(int64_t)rnd(600), -1.5 * i, 1700000000000 + i, { 0 }, { 0 }, { 0 }
+			};
 
 			log_points(f, run, "loss", o, &q, 1);
 		}
@@ -265,6 +281,51 @@ static void test_take_back(void **state)
 			assert_false(rx_has(f, VALUE_RUN_METRIC, run, "loss"));
 		free(o);
 	}
+}
+
+/* What is taken back was the first of a block, and the block after it begins with the same step. */
+static void test_take_back_first(void **state)
+{
+	struct fixture *f = *state;
+	struct oracle *o = calloc(1, sizeof(*o));
+	uint32_t run = rx_run(f), key = rx_key(f, "loss");
+	struct metric_undo undo = { .had_before = false };
+	struct metric_appender *a = NULL;
+	struct metric_point low = { 4, 1e9, 1700000000000, { 0 }, { 0 }, { 0 } };
+
+	assert_non_null(o);
+	fx_begin(f);
+	assert_int_equal(metric_append_open(f->m, run, key, &a), 0);
+	assert_int_equal(metric_undo_before(a, &undo), 0);
+	assert_int_equal(metric_append_add(a, &low), 0);
+	assert_int_equal(metric_append_close_undo(a, &low, &undo), 0);
+	fx_end(f, 0);
+	for (int i = 0; i < 350; i++) {
+		struct metric_point q = { 5, i, 1700000000000 + i, { 0 }, { 0 }, { 0 } };
+
+		log_points(f, run, "loss", o, &q, 1);
+	}
+	assert_int_equal(fx_check(f), 0);
+	OK(f, metric_take_back(f->m, run, key, &undo));
+	metric_undo_release(&undo);
+	compare(f, run, key, o);
+	free(o);
+}
+
+/* Of equal step and time the one logged later is the latest. */
+static void test_latest(void **state)
+{
+	static const struct metric_point p[] = {
+		{ 3, 1, 50, { 0 }, { 0 }, { 0 } },
+		{ 3, 2, 50, { 0 }, { 0 }, { 0 } },
+		{ 3, 9, 40, { 0 }, { 0 }, { 0 } },
+		{ 2, 8, 99, { 0 }, { 0 }, { 0 } },
+	};
+	struct fixture *f = *state;
+	uint32_t run = rx_run(f);
+
+	OK(f, metric_log(f->m, run, S("m"), p, 4));
+	assert_string_equal(rx_read(f, VALUE_RUN_METRIC, run, "m"), "2\n");
 }
 
 /* Printed, not judged: machines differ. */
@@ -279,7 +340,8 @@ static void test_speed(void **state)
 
 	assert_non_null(p);
 	for (int i = 0; i < 100000; i++)
-		p[i] = (struct metric_point){ i, (double)i / 7, 1700000000000 + i, { 0 }, { 0 }, { 0 } };
+		p[i] = (struct metric_point){ i,     (double)i / 7, 1700000000000 + i,
+					      { 0 }, { 0 },         { 0 } };
 	for (int i = 0; i < 100000; i += 1000)
 		OK(f, metric_log(f->m, run, S("bulk"), p + i, 1000));
 	took = clock_mono_ms() - begin;
@@ -313,6 +375,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_strings, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_edges, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_take_back, fx_setup, fx_teardown),
+		cmocka_unit_test_setup_teardown(test_take_back_first, fx_setup, fx_teardown),
+		cmocka_unit_test_setup_teardown(test_latest, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_speed, fx_setup, fx_teardown),
 	};
 

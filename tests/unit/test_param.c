@@ -2,7 +2,7 @@
 /*
  * Params: written once, taken back, limits; and what a key may be.
  */
-#include "run_fixture.h"
+#include "tests/unit/run_fixture.h"
 
 static void test_write_once(void **state)
 {
@@ -35,7 +35,9 @@ static void test_limits(void **state)
 
 	memset(big, 'v', sizeof(big));
 	OK(f, param_log(f->m, run, S("max"), slice_of(big, META_PARAM_MAX)));
-	assert_int_equal(IN_BATCH(f, param_log(f->m, run, S("over"), slice_of(big, META_PARAM_MAX + 1))), -EFBIG);
+	assert_int_equal(
+		IN_BATCH(f, param_log(f->m, run, S("over"), slice_of(big, META_PARAM_MAX + 1))),
+		-EFBIG);
 	assert_int_equal(IN_BATCH(f, param_log(f->m, run, S("bytes"), S("\xc3("))), -EILSEQ);
 	assert_int_equal(IN_BATCH(f, param_log(f->m, run, S("nul"), slice_of("a\0b", 3))), -EILSEQ);
 	assert_int_equal(IN_BATCH(f, param_log(f->m, run + 1, S("none"), S("1"))), -ENOENT);
@@ -47,17 +49,23 @@ static void test_keys(void **state)
 		const char *key;
 		int rc;
 	} all[] = {
-		{ "lr", 0 }, { "a b", 0 }, { "a.b-c_d:e", 0 }, { "a/b/c", 0 }, { ".hidden", 0 }, { "größe", 0 }, { "学習率", 0 }, { "4913", 0 },
-		{ "", -EINVAL }, { "/a", -EINVAL }, { "a/", -EINVAL }, { "a//b", -EINVAL }, { ".", -EINVAL }, { "..", -EINVAL }, { "a/../b", -EINVAL },
-		{ "a/.", -EINVAL }, { "..x", -EINVAL }, { "a%b", -EINVAL }, { "a\nb", -EINVAL }, { "a\tb", -EINVAL }, { "a\x7f", -EINVAL },
-		{ "a+b", -EINVAL }, { "a\"b", -EINVAL }, { "\xe2\x82\xac", -EINVAL }, { "\xff", -EILSEQ },
+		{ "lr", 0 },         { "a b", 0 },        { "a.b-c_d:e", 0 },
+		{ "a/b/c", 0 },      { ".hidden", 0 },    { "größe", 0 },
+		{ "学習率", 0 },     { "4913", 0 },       { "", -EINVAL },
+		{ "/a", -EINVAL },   { "a/", -EINVAL },   { "a//b", -EINVAL },
+		{ ".", -EINVAL },    { "..", -EINVAL },   { "a/../b", -EINVAL },
+		{ "a/.", -EINVAL },  { "..x", -EINVAL },  { "a%b", -EINVAL },
+		{ "a\nb", -EINVAL }, { "a\tb", -EINVAL }, { "a\x7f", -EINVAL },
+		{ "a+b", -EINVAL },  { "a\"b", -EINVAL }, { "\xe2\x82\xac", -EINVAL },
+		{ "\xff", -EILSEQ },
 	};
 	char longest[META_KEY_MAX + 1];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (key_check(S(all[i].key)) != all[i].rc)
-			fail_msg("key \"%s\" answered %d, not %d", all[i].key, key_check(S(all[i].key)), all[i].rc);
+			fail_msg("key \"%s\" answered %d, not %d", all[i].key,
+				 key_check(S(all[i].key)), all[i].rc);
 	memset(longest, 'k', sizeof(longest));
 	assert_int_equal(key_check(slice_of(longest, META_KEY_MAX)), 0);
 	assert_int_equal(key_check(slice_of(longest, META_KEY_MAX + 1)), -ENAMETOOLONG);

@@ -2,7 +2,7 @@
 /*
  * Runs: ids, states and sessions, parents, experiments, processes, trash, and that the check finds what is planted.
  */
-#include "run_fixture.h"
+#include "tests/unit/run_fixture.h"
 
 #include "store/base/clock.h"
 #include "store/base/hash.h"
@@ -56,8 +56,12 @@ static uint64_t rows_of(struct fixture *f, uint8_t table)
 
 static void test_ids(void **state)
 {
-	static const char *const bad[] = { "", "12", "00", "self", "latest", "new", ".x", "a@b", "a/b", "0123456789abcdef0123456789ABCDEF", "x~",
-					   "#x#", "4913", "a\nb", "runs.csv", "\xff" };
+	static const char *const bad[] = {
+		"",    "12",  "00",   "self", "latest",
+		"new", ".x",  "a@b",  "a/b",  "0123456789abcdef0123456789ABCDEF",
+		"x~",  "#x#", "4913", "a\nb", "runs.csv",
+		"\xff"
+	};
 	struct fixture *f = *state;
 	uint32_t a = rx_run(f), b = 0, found = 0;
 	char uuid[33];
@@ -67,7 +71,9 @@ static void test_ids(void **state)
 	OK(f, run_make_chosen(f->m, EXPERIMENT_DEFAULT, S("baseline"), &me, &b));
 	assert_true(b >= RUN_CHOSEN_FIRST);
 	assert_int_equal(rx_run(f), 2);
-	assert_int_equal(IN_BATCH(f, run_make_chosen(f->m, EXPERIMENT_DEFAULT, S("baseline"), &me, &b)), -EEXIST);
+	assert_int_equal(
+		IN_BATCH(f, run_make_chosen(f->m, EXPERIMENT_DEFAULT, S("baseline"), &me, &b)),
+		-EEXIST);
 	assert_int_equal(run_find(live(f), S("baseline"), &found), 0);
 	assert_int_equal(found, b);
 	assert_int_equal(run_find(live(f), S("2"), &found), 0);
@@ -92,7 +98,8 @@ static void test_ids(void **state)
 	OK(f, run_trash(f->m, b));
 	assert_int_equal(run_latest(live(f), &found), 0);
 	assert_int_equal(found, 2);
-	assert_int_equal(IN_BATCH(f, run_make_chosen(f->m, EXPERIMENT_DEFAULT, S("last"), &me, &b)), -EEXIST);
+	assert_int_equal(IN_BATCH(f, run_make_chosen(f->m, EXPERIMENT_DEFAULT, S("last"), &me, &b)),
+			 -EEXIST);
 }
 
 static void test_new_run(void **state)
@@ -111,7 +118,8 @@ static void test_new_run(void **state)
 	assert_int_equal(run.uuid[6] >> 4, 4);
 	assert_int_equal(tree_info(live(f), run.tree, &info), 0);
 	assert_int_equal(info.owner_id, run.number);
-	assert_string_equal(rx_read(f, VALUE_RUN_TAG, run.number, "mlflow.user"), rx_read(f, VALUE_RUN_USER, run.number, NULL));
+	assert_string_equal(rx_read(f, VALUE_RUN_TAG, run.number, "mlflow.user"),
+			    rx_read(f, VALUE_RUN_USER, run.number, NULL));
 }
 
 static int sum_sessions(void *arg, const struct run_session *s)
@@ -178,7 +186,8 @@ static void test_life(void **state)
 
 static void test_status_words(void **state)
 {
-	static const char *const bad[] = { "", "run", "runningx", "finish", "FINISHED!", "r\xf5nning" };
+	static const char *const bad[] = { "",       "run",       "runningx",
+					   "finish", "FINISHED!", "r\xf5nning" };
 	enum run_status s;
 
 	(void)state;
@@ -242,8 +251,11 @@ static void fill(struct fixture *f, uint32_t run)
 
 static void test_trash(void **state)
 {
-	static const uint8_t tables[] = { TABLE_RUN, TABLE_RUN_NAME, TABLE_RUN_EXPERIMENT, TABLE_RUN_STAT, TABLE_RUN_SESSION, TABLE_PARAM, TABLE_METRIC,
-					  TABLE_POINT, TABLE_TAG, TABLE_KEY_DIR, TABLE_RUN_NOTE, TABLE_RUN_PROC, TABLE_META_WORK, TABLE_RUN_CHILD };
+	static const uint8_t tables[] = { TABLE_RUN,       TABLE_RUN_NAME,    TABLE_RUN_EXPERIMENT,
+					  TABLE_RUN_STAT,  TABLE_RUN_SESSION, TABLE_PARAM,
+					  TABLE_METRIC,    TABLE_POINT,       TABLE_TAG,
+					  TABLE_KEY_DIR,   TABLE_RUN_NOTE,    TABLE_RUN_PROC,
+					  TABLE_META_WORK, TABLE_RUN_CHILD };
 	struct fixture *f = *state;
 	uint32_t n = rx_run(f), found;
 	struct trash_item item;
@@ -265,12 +277,12 @@ static void test_trash(void **state)
 	OK(f, run_trash(f->m, n));
 	OK(f, run_destroy(f->m, n));
 	assert_int_equal(run_get(live(f), n, &(struct run){ 0 }), -ENOENT);
-	assert_int_equal(fx_check(f), 0);	/* in the middle of the work too */
+	assert_int_equal(fx_check(f), 0); /* in the middle of the work too */
 	work(f);
 	for (size_t i = 0; i < sizeof(tables); i++)
 		if (rows_of(f, tables[i]) != 0)
 			fail_msg("table %u still has rows", tables[i]);
-	assert_int_equal(rx_run(f), n + 1);	/* no number is given out twice */
+	assert_int_equal(rx_run(f), n + 1); /* no number is given out twice */
 }
 
 static void test_procs(void **state)
@@ -354,10 +366,17 @@ static void test_check(void **state)
 		uint8_t table;
 		const char *fault;
 	} all[] = {
-		{ TABLE_RUN_NAME, "UUID" }, { TABLE_RUN_EXPERIMENT, "not listed in its experiment" }, { TABLE_RUN_SESSION, "other sessions" },
-		{ TABLE_PARAM, "wrong count of params" }, { TABLE_METRIC, "wrong count of metrics" }, { TABLE_TAG, "wrong count of tags" },
-		{ TABLE_POINT, "metric" }, { TABLE_RUN, "is gone, but" }, { TABLE_EXPERIMENT, "belongs to no experiment" },
-		{ TABLE_EXPERIMENT_NAME, "not found by its name" }, { TABLE_KEY_ID, "not found by its text" },
+		{ TABLE_RUN_NAME, "UUID" },
+		{ TABLE_RUN_EXPERIMENT, "not listed in its experiment" },
+		{ TABLE_RUN_SESSION, "other sessions" },
+		{ TABLE_PARAM, "wrong count of params" },
+		{ TABLE_METRIC, "wrong count of metrics" },
+		{ TABLE_TAG, "wrong count of tags" },
+		{ TABLE_POINT, "metric" },
+		{ TABLE_RUN, "is gone, but" },
+		{ TABLE_EXPERIMENT, "belongs to no experiment" },
+		{ TABLE_EXPERIMENT_NAME, "not found by its name" },
+		{ TABLE_KEY_ID, "not found by its text" },
 		{ TABLE_RUN_CHILD, "not listed under its parent" },
 	};
 	struct fixture *f = *state;
@@ -369,7 +388,7 @@ static void test_check(void **state)
 		fx_begin(f);
 		assert_int_equal(drop_first(f, all[i].table), 0);
 		expect_fault(f, all[i].fault);
-		fx_end(f, -EIO);	/* put back */
+		fx_end(f, -EIO); /* put back */
 	}
 	f->broken = false;
 	assert_int_equal(fx_check(f), 0);

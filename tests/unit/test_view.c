@@ -2,7 +2,7 @@
 /*
  * Views: CSV, TSV and JSON of runs, byte for byte; many runs in little memory.
  */
-#include "run_fixture.h"
+#include "tests/unit/run_fixture.h"
 
 #include "store/base/clock.h"
 #include "store/base/hash.h"
@@ -29,7 +29,8 @@ static void log_at(struct fixture *f, uint32_t run, const char *key, int64_t ste
 
 static void make_runs(struct fixture *f)
 {
-	uint32_t a = known_run(f, "plain"), b = known_run(f, "odd, \"quoted\"\ttab"), c = known_run(f, "empty");
+	uint32_t a = known_run(f, "plain"), b = known_run(f, "odd, \"quoted\"\ttab"),
+		 c = known_run(f, "empty");
 
 	OK(f, param_log(f->m, a, S("lr"), S("0.1")));
 	OK(f, param_log(f->m, a, S("Zeta"), S("z")));
@@ -52,12 +53,14 @@ static void test_csv(void **state)
 	trashed = known_run(f, "trashed");
 	OK(f, param_log(f->m, trashed, S("only here"), S("1")));
 	OK(f, run_trash(f->m, trashed));
-	assert_string_equal(rx_read(f, VALUE_EXPERIMENT_RUNS_CSV, EXPERIMENT_DEFAULT, NULL),
+	assert_string_equal(
+		rx_read(f, VALUE_EXPERIMENT_RUNS_CSV, EXPERIMENT_DEFAULT, NULL),
 		"id,name,status,start,end,duration,params.Zeta,params.lr,metrics.acc,metrics.loss/train,tags.mlflow.runName,tags.mlflow.user,tags.note\n"
 		"1,plain,finished,2023-11-14T22:13:20.000Z,2023-11-14T22:13:21.500Z,1.5,z,0.1,,0.25,plain,ann,\n"
 		"2,\"odd, \"\"quoted\"\"\ttab\",running,2023-11-14T22:13:20.000Z,,,,\"1,5\n\\x\",nan,1e-07,\"odd, \"\"quoted\"\"\ttab\",ann,\n"
 		"3,empty,failed,2023-11-14T22:13:20.000Z,2023-11-14T22:13:20.000Z,0,,,,,empty,ann,\n");
-	assert_string_equal(rx_read(f, VALUE_ALL_RUNS_TSV, 0, NULL),
+	assert_string_equal(
+		rx_read(f, VALUE_ALL_RUNS_TSV, 0, NULL),
 		"id\tname\texperiment\tstatus\tstart\tend\tduration\tparams.Zeta\tparams.lr\tmetrics.acc\tmetrics.loss/train\t"
 		"tags.mlflow.runName\ttags.mlflow.user\ttags.note\n"
 		"1\tplain\tDefault\tfinished\t2023-11-14T22:13:20.000Z\t2023-11-14T22:13:21.500Z\t1.5\tz\t0.1\t\t0.25\tplain\tann\t\n"
@@ -70,8 +73,10 @@ static void test_empty_tables(void **state)
 	struct fixture *f = *state;
 	struct value_target t = { VALUE_EXPERIMENT_RUNS_CSV, 77, 0 };
 
-	assert_string_equal(rx_read(f, VALUE_ALL_RUNS_CSV, 0, NULL), "id,name,experiment,status,start,end,duration\n");
-	assert_string_equal(rx_read(f, VALUE_EXPERIMENT_RUNS_TSV, EXPERIMENT_DEFAULT, NULL), "id\tname\tstatus\tstart\tend\tduration\n");
+	assert_string_equal(rx_read(f, VALUE_ALL_RUNS_CSV, 0, NULL),
+			    "id,name,experiment,status,start,end,duration\n");
+	assert_string_equal(rx_read(f, VALUE_EXPERIMENT_RUNS_TSV, EXPERIMENT_DEFAULT, NULL),
+			    "id\tname\tstatus\tstart\tend\tduration\n");
 	assert_int_equal(value_exists(live(f), &t), -ENOENT);
 }
 
@@ -93,8 +98,12 @@ static void test_run_json(void **state)
 	OK(f, entry_cut(f->m, entry, S("raw"), 0, &me, &n));
 	assert_int_equal(version_get(live(f), entry, n, &v), 0);
 	OK(f, lineage_add(f->m, run, LINEAGE_INPUT, v.serial, LINEAGE_BY_HAND));
-	OK(f, input_add(f->m, run, &(struct input){ .name = S("iris"), .digest = S("abc"), .source_type = S("local"), .source = S("{}"),
-						     .context = S("training") }));
+	OK(f, input_add(f->m, run,
+			&(struct input){ .name = S("iris"),
+					 .digest = S("abc"),
+					 .source_type = S("local"),
+					 .source = S("{}"),
+					 .context = S("training") }));
 	OK(f, run_set_status(f->m, run, RUN_FINISHED, START + 1000));
 	OK(f, run_set_status(f->m, run, RUN_RUNNING, START + 5000));
 	OK(f, run_set_status(f->m, run, RUN_KILLED, START + 5250));
@@ -109,83 +118,86 @@ static void test_run_json(void **state)
 	at = strchr(strstr(at, "\"time\""), ':') + 3;
 	snprintf(linked, sizeof(linked), "%.24s", at);
 	buf_addf(&want,
-		"{\n"
-		"  \"id\": \"2\",\n"
-		"  \"uuid\": \"%s\",\n"
-		"  \"name\": \"child\",\n"
-		"  \"experiment\": \"Default\",\n"
-		"  \"experiment_id\": 0,\n"
-		"  \"user\": \"ann\",\n"
-		"  \"description\": \"\",\n"
-		"  \"parent\": \"1\",\n"
-		"  \"status\": \"killed\",\n"
-		"  \"start_time\": \"2023-11-14T22:13:20.000Z\",\n"
-		"  \"end_time\": \"2023-11-14T22:13:25.250Z\",\n"
-		"  \"duration\": 1.25,\n"
-		"  \"changed\": \"%s\",\n"
-		"  \"deleted\": null,\n"
-		"  \"params\": {\n"
-		"    \"p\": \"\\\"q\\\"\"\n"
-		"  },\n"
-		"  \"metrics\": {\n"
-		"    \"m\": {\n"
-		"      \"value\": \"Infinity\",\n"
-		"      \"step\": 1,\n"
-		"      \"time\": \"2023-11-14T22:13:20.001Z\",\n"
-		"      \"points\": 2,\n"
-		"      \"min\": 2,\n"
-		"      \"max\": \"Infinity\"\n"
-		"    }\n"
-		"  },\n"
-		"  \"tags\": {\n"
-		"    \"mlflow.parentRunId\": \"%s\",\n"
-		"    \"mlflow.runName\": \"child\",\n"
-		"    \"mlflow.user\": \"ann\"\n"
-		"  },\n"
-		"  \"sessions\": [\n"
-		"    {\n"
-		"      \"start\": \"2023-11-14T22:13:20.000Z\",\n"
-		"      \"end\": \"2023-11-14T22:13:21.000Z\",\n"
-		"      \"status\": \"finished\"\n"
-		"    },\n"
-		"    {\n"
-		"      \"start\": \"2023-11-14T22:13:25.000Z\",\n"
-		"      \"end\": \"2023-11-14T22:13:25.250Z\",\n"
-		"      \"status\": \"killed\"\n"
-		"    }\n"
-		"  ],\n"
-		"  \"taken_back\": [],\n"
-		"  \"inputs\": {\n"
-		"    \"data\": [\n"
-		"      {\n"
-		"        \"version\": \"iris@v1.csv\",\n"
-		"        \"how\": \"hand\",\n"
-		"        \"time\": \"%s\"\n"
-		"      }\n"
-		"    ],\n"
-		"    \"models\": [],\n"
-		"    \"datasets\": [\n"
-		"      {\n"
-		"        \"name\": \"iris\",\n"
-		"        \"digest\": \"abc\",\n"
-		"        \"source_type\": \"local\",\n"
-		"        \"source\": \"{}\",\n"
-		"        \"schema\": \"\",\n"
-		"        \"profile\": \"\",\n"
-		"        \"context\": \"training\"\n"
-		"      }\n"
-		"    ],\n"
-		"    \"logged_models\": []\n"
-		"  },\n"
-		"  \"outputs\": {\n"
-		"    \"data\": [],\n"
-		"    \"models\": [],\n"
-		"    \"logged_models\": []\n"
-		"  }\n"
-		"}\n", uuid, changed, parent_uuid, linked);
+		 "{\n"
+		 "  \"id\": \"2\",\n"
+		 "  \"uuid\": \"%s\",\n"
+		 "  \"name\": \"child\",\n"
+		 "  \"experiment\": \"Default\",\n"
+		 "  \"experiment_id\": 0,\n"
+		 "  \"user\": \"ann\",\n"
+		 "  \"description\": \"\",\n"
+		 "  \"parent\": \"1\",\n"
+		 "  \"status\": \"killed\",\n"
+		 "  \"start_time\": \"2023-11-14T22:13:20.000Z\",\n"
+		 "  \"end_time\": \"2023-11-14T22:13:25.250Z\",\n"
+		 "  \"duration\": 1.25,\n"
+		 "  \"changed\": \"%s\",\n"
+		 "  \"deleted\": null,\n"
+		 "  \"params\": {\n"
+		 "    \"p\": \"\\\"q\\\"\"\n"
+		 "  },\n"
+		 "  \"metrics\": {\n"
+		 "    \"m\": {\n"
+		 "      \"value\": \"Infinity\",\n"
+		 "      \"step\": 1,\n"
+		 "      \"time\": \"2023-11-14T22:13:20.001Z\",\n"
+		 "      \"points\": 2,\n"
+		 "      \"min\": 2,\n"
+		 "      \"max\": \"Infinity\"\n"
+		 "    }\n"
+		 "  },\n"
+		 "  \"tags\": {\n"
+		 "    \"mlflow.parentRunId\": \"%s\",\n"
+		 "    \"mlflow.runName\": \"child\",\n"
+		 "    \"mlflow.user\": \"ann\"\n"
+		 "  },\n"
+		 "  \"sessions\": [\n"
+		 "    {\n"
+		 "      \"start\": \"2023-11-14T22:13:20.000Z\",\n"
+		 "      \"end\": \"2023-11-14T22:13:21.000Z\",\n"
+		 "      \"status\": \"finished\"\n"
+		 "    },\n"
+		 "    {\n"
+		 "      \"start\": \"2023-11-14T22:13:25.000Z\",\n"
+		 "      \"end\": \"2023-11-14T22:13:25.250Z\",\n"
+		 "      \"status\": \"killed\"\n"
+		 "    }\n"
+		 "  ],\n"
+		 "  \"taken_back\": [],\n"
+		 "  \"inputs\": {\n"
+		 "    \"data\": [\n"
+		 "      {\n"
+		 "        \"version\": \"iris@v1.csv\",\n"
+		 "        \"how\": \"hand\",\n"
+		 "        \"time\": \"%s\"\n"
+		 "      }\n"
+		 "    ],\n"
+		 "    \"models\": [],\n"
+		 "    \"datasets\": [\n"
+		 "      {\n"
+		 "        \"name\": \"iris\",\n"
+		 "        \"digest\": \"abc\",\n"
+		 "        \"source_type\": \"local\",\n"
+		 "        \"source\": \"{}\",\n"
+		 "        \"schema\": \"\",\n"
+		 "        \"profile\": \"\",\n"
+		 "        \"context\": \"training\"\n"
+		 "      }\n"
+		 "    ],\n"
+		 "    \"logged_models\": []\n"
+		 "  },\n"
+		 "  \"outputs\": {\n"
+		 "    \"data\": [],\n"
+		 "    \"models\": [],\n"
+		 "    \"logged_models\": []\n"
+		 "  }\n"
+		 "}\n",
+		 uuid, changed, parent_uuid, linked);
 	assert_string_equal(text, want.data);
-	assert_string_equal(rx_read(f, VALUE_RUN_PARAMS_JSON, run, NULL), "{\n  \"p\": \"\\\"q\\\"\"\n}\n");
-	assert_string_equal(rx_read(f, VALUE_RUN_METRICS_JSON, run, NULL), "{\n  \"m\": \"Infinity\"\n}\n");
+	assert_string_equal(rx_read(f, VALUE_RUN_PARAMS_JSON, run, NULL),
+			    "{\n  \"p\": \"\\\"q\\\"\"\n}\n");
+	assert_string_equal(rx_read(f, VALUE_RUN_METRICS_JSON, run, NULL),
+			    "{\n  \"m\": \"Infinity\"\n}\n");
 	assert_string_equal(rx_read(f, VALUE_RUN_METRICS_JSON, parent, NULL), "{}\n");
 }
 
@@ -239,8 +251,8 @@ static void test_many(void **state)
 	}
 	begin = clock_mono_ms();
 	assert_int_equal(value_stream(live(f), &t, count_piece, &c), 0);
-	print_message("%d runs of %d params and metrics as CSV: %lld ms, %llu bytes\n", RUNS, KEYS, (long long)(clock_mono_ms() - begin),
-		      (unsigned long long)c.bytes);
+	print_message("%d runs of %d params and metrics as CSV: %lld ms, %llu bytes\n", RUNS, KEYS,
+		      (long long)(clock_mono_ms() - begin), (unsigned long long)c.bytes);
 	assert_int_equal(c.lines, RUNS + 1);
 	assert_true(c.pieces > 10);
 	assert_true(c.largest < 128 * 1024);
