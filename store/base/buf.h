@@ -15,17 +15,20 @@
 #include "store/base/slice.h"
 
 struct buf {
-	char *data;	/* NULL while empty */
+	char *data; /* NULL while empty */
 	size_t len;
 	size_t cap;
 	bool failed;
 };
 
-#define BUF_INIT { NULL, 0, 0, false }
+#define BUF_INIT                                                                                   \
+	{                                                                                          \
+		NULL, 0, 0, false                                                                  \
+	}
 #define SCOPED_BUF __attribute__((cleanup(buf_release)))
 
-void buf_release(struct buf *b);			/* free and make empty */
-void buf_reset(struct buf *b);				/* empty, keep the memory, clear `failed` */
+void buf_release(struct buf *b); /* free and make empty */
+void buf_reset(struct buf *b);   /* empty, keep the memory, clear `failed` */
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_add_slice(struct buf *b, struct slice s);
 void buf_add_str(struct buf *b, const char *s);

@@ -54,7 +54,7 @@ size_t clock_format_ms(int64_t ms, char out[CLOCK_TEXT_MAX])
 		days--;
 	rest = (unsigned)(ms % MS_PER_DAY < 0 ? ms % MS_PER_DAY + MS_PER_DAY : ms % MS_PER_DAY);
 	civil_from_days(days, &year, &month, &day);
-	n = snprintf(out, CLOCK_TEXT_MAX, "%04lld-%02u-%02uT%02u:%02u:%02u.%03uZ", (long long)year, month, day,
-		     rest / 3600000, rest / 60000 % 60, rest / 1000 % 60, rest % 1000);
+	n = snprintf(out, CLOCK_TEXT_MAX, "%04lld-%02u-%02uT%02u:%02u:%02u.%03uZ", (long long)year,
+		     month, day, rest / 3600000, rest / 60000 % 60, rest / 1000 % 60, rest % 1000);
 	return n < 0 ? 0 : n >= CLOCK_TEXT_MAX ? CLOCK_TEXT_MAX - 1 : (size_t)n;
 }

@@ -10,9 +10,9 @@
 
 #define CLOCK_TEXT_MAX 32
 
-int64_t clock_now_ns(void);		/* CLOCK_REALTIME */
+int64_t clock_now_ns(void); /* CLOCK_REALTIME */
 int64_t clock_now_ms(void);
-int64_t clock_mono_ms(void);		/* CLOCK_MONOTONIC, for intervals */
+int64_t clock_mono_ms(void); /* CLOCK_MONOTONIC, for intervals */
 
 /* RFC 3339 UTC with milliseconds and Z: 2026-01-02T03:04:05.678Z.  Returns the length. */
 size_t clock_format_ms(int64_t ms, char out[CLOCK_TEXT_MAX]);

@@ -15,7 +15,7 @@ static _Thread_local struct {
 
 int err_set(int rc, const char *fmt, ...)
 {
-	char text[ERR_TEXT_MAX];	/* the arguments may point into last.text */
+	char text[ERR_TEXT_MAX]; /* the arguments may point into last.text */
 	va_list ap;
 
 	va_start(ap, fmt);

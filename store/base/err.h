@@ -8,7 +8,7 @@
 #ifndef STORE_BASE_ERR_H
 #define STORE_BASE_ERR_H
 
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK              __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 
 /* Record the reason for RC (a negative errno) on this thread, replacing any earlier one; returns RC. */

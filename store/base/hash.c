@@ -21,19 +21,20 @@ struct digest hash_xxh3(struct slice s, uint64_t seed)
 	return d;
 }
 
-static uint32_t crc_table[8][256];	/* immutable after crc_init */
-static uint32_t (*crc_update)(uint32_t crc, const uint8_t *at, size_t len);	/* same */
+static uint32_t crc_table[8][256]; /* immutable after crc_init */
+static uint32_t (*crc_update)(uint32_t crc, const uint8_t *at, size_t len); /* same */
 static pthread_once_t crc_once = PTHREAD_ONCE_INIT;
 
 /* Eight bytes a step: "slicing by 8" (Kounavis and Berry, 2005). */
 static uint32_t crc_by_table(uint32_t crc, const uint8_t *at, size_t len)
 {
 	for (; len >= 8; at += 8, len -= 8) {
-		uint32_t low = crc ^ ((uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 |
-				      (uint32_t)at[3] << 24);
+		uint32_t low = crc ^ ((uint32_t)at[0] | (uint32_t)at[1] << 8 |
+				      (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24);
 
-		crc = crc_table[7][low & 255] ^ crc_table[6][low >> 8 & 255] ^ crc_table[5][low >> 16 & 255] ^
-		      crc_table[4][low >> 24] ^ crc_table[3][at[4]] ^ crc_table[2][at[5]] ^ crc_table[1][at[6]] ^
+		crc = crc_table[7][low & 255] ^ crc_table[6][low >> 8 & 255] ^
+		      crc_table[5][low >> 16 & 255] ^ crc_table[4][low >> 24] ^
+		      crc_table[3][at[4]] ^ crc_table[2][at[5]] ^ crc_table[1][at[6]] ^
 		      crc_table[0][at[7]];
 	}
 	for (; len; at++, len--)
@@ -42,8 +43,8 @@ static uint32_t crc_by_table(uint32_t crc, const uint8_t *at, size_t len)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2")))
-static uint32_t crc_by_sse42(uint32_t crc, const uint8_t *at, size_t len)
+__attribute__((target("sse4.2"))) static uint32_t crc_by_sse42(uint32_t crc, const uint8_t *at,
+							       size_t len)
 {
 	uint64_t wide = crc;
 
@@ -71,7 +72,8 @@ static void crc_init(void)
 	}
 	for (uint32_t i = 0; i < 256; i++)
 		for (int k = 1; k < 8; k++)
-			crc_table[k][i] = crc_table[k - 1][i] >> 8 ^ crc_table[0][crc_table[k - 1][i] & 255];
+			crc_table[k][i] =
+				crc_table[k - 1][i] >> 8 ^ crc_table[0][crc_table[k - 1][i] & 255];
 	crc_update = crc_by_table;
 #if defined(__x86_64__)
 	if (__builtin_cpu_supports("sse4.2"))

@@ -20,7 +20,7 @@ static pthread_once_t env_once = PTHREAD_ONCE_INIT;
 
 /* What the environment asks for; immutable after env_init. */
 static struct {
-	uint64_t at;		/* 0: nothing */
+	uint64_t at; /* 0: nothing */
 	bool onwards;
 	enum io_fault fault;
 } plan;
@@ -116,15 +116,11 @@ static int failed(int rc, const char *op, int fd, const char *path)
 static int refused(enum io_fault fault)
 {
 	switch (fault) {
-	case IO_FAULT_EIO:
-		return -EIO;
-	case IO_FAULT_ENOSPC:
-		return -ENOSPC;
-	case IO_FAULT_TORN:
-		_exit(IO_CRASH_STATUS);
+	case IO_FAULT_EIO: return -EIO;
+	case IO_FAULT_ENOSPC: return -ENOSPC;
+	case IO_FAULT_TORN: _exit(IO_CRASH_STATUS);
 	case IO_FAULT_NONE:
-	case IO_FAULT_CRASH:
-		break;
+	case IO_FAULT_CRASH: break;
 	}
 	return 0;
 }
@@ -135,21 +131,21 @@ int io_fault_point(const char *what)
 }
 
 /* Run CALL again while a signal interrupts it; RC is then its result or -errno. */
-#define RETRY(rc, call) \
-	do { \
-		(rc) = (call); \
-		if ((rc) < 0) \
-			(rc) = -errno; \
+#define RETRY(rc, call)                                                                            \
+	do {                                                                                       \
+		(rc) = (call);                                                                     \
+		if ((rc) < 0)                                                                      \
+			(rc) = -errno;                                                             \
 	} while ((rc) == -EINTR)
 
 /* The body of a changing call whose result is 0 or an error. */
-#define CHANGE(op, fd, path, call) \
-	do { \
-		int rc_ = refused(change(op)); \
-\
-		if (rc_ == 0) \
-			RETRY(rc_, call); \
-		return rc_ < 0 ? failed(rc_, op, fd, path) : rc_; \
+#define CHANGE(op, fd, path, call)                                                                 \
+	do {                                                                                       \
+		int rc_ = refused(change(op));                                                     \
+                                                                                                   \
+		if (rc_ == 0)                                                                      \
+			RETRY(rc_, call);                                                          \
+		return rc_ < 0 ? failed(rc_, op, fd, path) : rc_;                                  \
 	} while (0)
 
 int io_openat(int dirfd, const char *path, int flags, mode_t mode)
@@ -233,7 +229,8 @@ int io_fstatat(int dirfd, const char *path, struct stat *ret, int flags)
 
 bool io_writable(int dirfd, const char *name)
 {
-	return faccessat(dirfd, ".", W_OK, AT_EACCESS) == 0 && faccessat(dirfd, name, W_OK, AT_EACCESS) == 0;
+	return faccessat(dirfd, ".", W_OK, AT_EACCESS) == 0 &&
+	       faccessat(dirfd, name, W_OK, AT_EACCESS) == 0;
 }
 
 int io_fstatvfs(int fd, struct statvfs *ret)
@@ -352,7 +349,7 @@ static struct iovec iov_of(const void *data, size_t len)
 	union {
 		const void *in;
 		void *out;
-	} cast = { data };	/* struct iovec serves reads too and has no const */
+	} cast = { data }; /* struct iovec serves reads too and has no const */
 
 	return (struct iovec){ cast.out, len };
 }
@@ -388,7 +385,8 @@ int io_fallocate(int fd, int mode, off_t offset, off_t len)
 
 int io_punch_hole(int fd, off_t offset, off_t len)
 {
-	CHANGE("punch", fd, NULL, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, len));
+	CHANGE("punch", fd, NULL,
+	       fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, len));
 }
 
 int io_fsync(int fd)

@@ -70,9 +70,11 @@ MUST_CHECK int io_fsync(int fd);
 MUST_CHECK int io_fdatasync(int fd);
 MUST_CHECK int io_syncfs(int fd);
 /* Returns the bytes copied, which may be fewer than LEN; 0 at the end of the source. */
-MUST_CHECK ssize_t io_copy_file_range(int from, off_t from_offset, int to, off_t to_offset, size_t len);
+MUST_CHECK ssize_t io_copy_file_range(int from, off_t from_offset, int to, off_t to_offset,
+				      size_t len);
 /* FLAGS as renameat2(2): 0 or RENAME_NOREPLACE, RENAME_EXCHANGE. */
-MUST_CHECK int io_renameat(int from_dir, const char *from, int to_dir, const char *to, unsigned flags);
+MUST_CHECK int io_renameat(int from_dir, const char *from, int to_dir, const char *to,
+			   unsigned flags);
 MUST_CHECK int io_unlinkat(int dirfd, const char *path, int flags);
 MUST_CHECK int io_mkdirat(int dirfd, const char *path, mode_t mode);
 /* FLAGS as linkat(2). */
@@ -97,7 +99,8 @@ enum io_fault { IO_FAULT_NONE, IO_FAULT_CRASH, IO_FAULT_TORN, IO_FAULT_EIO, IO_F
  * Ask HOOK before every changing call what shall happen to it: NUMBER as io_changes() counts, OP "pwrite" etc.  NULL: no
  * hook.  The hook may be called from any thread; a hook that is taken away may still be running in another.
  */
-void io_set_fault_hook(enum io_fault (*hook)(void *arg, uint64_t number, const char *op), void *arg);
+void io_set_fault_hook(enum io_fault (*hook)(void *arg, uint64_t number, const char *op),
+		       void *arg);
 
 static inline void io_scoped_close(int *fd)
 {

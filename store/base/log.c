@@ -11,9 +11,9 @@
 #include "store/base/clock.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int64_t window_start;	/* protected by lock */
-static int window_lines;	/* protected by lock */
-static unsigned long left_out;	/* protected by lock */
+static int64_t window_start;   /* protected by lock */
+static int window_lines;       /* protected by lock */
+static unsigned long left_out; /* protected by lock */
 
 /* May a line be written now?  *RET_MISSED: lines left out before it. */
 static bool admit(unsigned long *ret_missed)
@@ -42,7 +42,9 @@ static bool admit(unsigned long *ret_missed)
 void log_line(enum log_level level, const char *fmt, ...)
 {
 	static const char *const prefix[] = {
-		[LOG_ERROR] = "error", [LOG_WARN] = "warning", [LOG_INFO] = "info",
+		[LOG_ERROR] = "error",
+		[LOG_WARN] = "warning",
+		[LOG_INFO] = "info",
 	};
 	int saved = errno;
 	unsigned long missed;

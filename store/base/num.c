@@ -17,11 +17,11 @@
 #include <stdlib.h>
 
 #define FAST_DIGITS_MAX 1e15
-#define FAST_POWER_MAX 22
-#define NUM_INPUT_MAX 4096	/* a longer "number" is refused */
+#define FAST_POWER_MAX  22
+#define NUM_INPUT_MAX   4096 /* a longer "number" is refused */
 
 static const double power_of_ten[FAST_POWER_MAX + 1] = {
-	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+	1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
 	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 };
 
@@ -96,7 +96,8 @@ static bool parse_fast(struct slice s, double *ret)
 	scale += exp_negative ? -exponent : exponent;
 	if (scale < -FAST_POWER_MAX || scale > FAST_POWER_MAX)
 		return false;
-	*ret = scale < 0 ? (double)digits / power_of_ten[-scale] : (double)digits * power_of_ten[scale];
+	*ret = scale < 0 ? (double)digits / power_of_ten[-scale]
+			 : (double)digits * power_of_ten[scale];
 	if (negative)
 		*ret = -*ret;
 	return true;
@@ -106,7 +107,8 @@ static int refuse(struct slice s, const char *why)
 {
 	int shown = s.len > 60 ? 60 : (int)s.len;
 
-	return err_set(-EINVAL, "\"%.*s%s\" %s", shown, (const char *)s.data, s.len > 60 ? "..." : "", why);
+	return err_set(-EINVAL, "\"%.*s%s\" %s", shown, (const char *)s.data,
+		       s.len > 60 ? "..." : "", why);
 }
 
 int num_parse_double(struct slice s, double *ret)
@@ -131,7 +133,8 @@ int num_parse_double(struct slice s, double *ret)
 	if (end != text + s.len) {
 		bool comma = end > text && *end == ',';
 
-		rc = refuse(s, comma ? "is not a number (the decimal separator is a point)" : "is not a number");
+		rc = refuse(s, comma ? "is not a number (the decimal separator is a point)"
+				     : "is not a number");
 	} else if (errno == ERANGE && isinf(v)) {
 		rc = refuse(s, "is out of the range of a double");
 	}
@@ -154,7 +157,8 @@ int num_parse_i64(struct slice s, int64_t *ret)
 	if (at < end && (*at == '-' || *at == '+'))
 		negative = *at++ == '-';
 	if (at == end)
-		return s.len ? refuse(s, "is not an integer") : err_set(-EINVAL, "empty: an integer is expected");
+		return s.len ? refuse(s, "is not an integer")
+			     : err_set(-EINVAL, "empty: an integer is expected");
 	max += negative;
 	for (; at < end; at++) {
 		if (*at < '0' || *at > '9')
@@ -255,7 +259,7 @@ static size_t digits_slow(double v, char *d, int *exp)
 		snprintf(text, sizeof(text), "%.*e", precision, v);
 		for (char *c = text; *c; c++)
 			if (*c == ',')
-				*c = '.';	/* a locale that somebody set */
+				*c = '.'; /* a locale that somebody set */
 		if (strtod_c(text, NULL) == v)
 			break;
 	}

@@ -10,7 +10,7 @@
 #include "store/base/err.h"
 #include "store/base/slice.h"
 
-#define NUM_TEXT_MAX 32	/* bytes of any text that the formatters make, NUL included */
+#define NUM_TEXT_MAX 32 /* bytes of any text that the formatters make, NUL included */
 
 /*
  * What strtod takes in the C locale, nan and inf included, with blanks and CR around it ignored: the whole of S must be one

@@ -199,7 +199,7 @@ uint64_t unpack_varint(struct unpack *u)
 		if (!at)
 			return 0;
 		if (shift == 63 && *at > 1)
-			break;		/* over 64 bits */
+			break; /* over 64 bits */
 		v |= (uint64_t)(*at & 0x7f) << shift;
 		if (!(*at & 0x80))
 			return v;

@@ -32,7 +32,8 @@ static inline bool slice_eq(struct slice a, struct slice b)
 
 static inline bool slice_has_prefix(struct slice s, struct slice prefix)
 {
-	return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
+	return s.len >= prefix.len &&
+	       (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
 }
 
 #endif

@@ -10,15 +10,11 @@ static size_t utf8_len(const uint8_t *at, size_t left)
 	static const struct {
 		uint8_t first_min, first_max, second_min, second_max, len;
 	} forms[] = {
-		{ 0x00, 0x7f, 0, 0, 1 },
-		{ 0xc2, 0xdf, 0x80, 0xbf, 2 },
-		{ 0xe0, 0xe0, 0xa0, 0xbf, 3 },	/* no overlong forms */
-		{ 0xe1, 0xec, 0x80, 0xbf, 3 },
-		{ 0xed, 0xed, 0x80, 0x9f, 3 },	/* no surrogates */
-		{ 0xee, 0xef, 0x80, 0xbf, 3 },
-		{ 0xf0, 0xf0, 0x90, 0xbf, 4 },
-		{ 0xf1, 0xf3, 0x80, 0xbf, 4 },
-		{ 0xf4, 0xf4, 0x80, 0x8f, 4 },	/* up to U+10FFFF */
+		{ 0x00, 0x7f, 0, 0, 1 },       { 0xc2, 0xdf, 0x80, 0xbf, 2 },
+		{ 0xe0, 0xe0, 0xa0, 0xbf, 3 }, /* no overlong forms */
+		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, /* no surrogates */
+		{ 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
+		{ 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 }, /* up to U+10FFFF */
 	};
 
 	if (left == 0)
@@ -28,7 +24,8 @@ static size_t utf8_len(const uint8_t *at, size_t left)
 			continue;
 		if (left < forms[i].len)
 			return 0;
-		if (forms[i].len > 1 && (at[1] < forms[i].second_min || at[1] > forms[i].second_max))
+		if (forms[i].len > 1 &&
+		    (at[1] < forms[i].second_min || at[1] > forms[i].second_max))
 			return 0;
 		for (size_t k = 2; k < forms[i].len; k++)
 			if ((at[k] & 0xc0) != 0x80)
@@ -110,17 +107,10 @@ void text_add_tsv(struct buf *out, struct slice s)
 
 	for (size_t i = 0; i < s.len; i++) {
 		switch (at[i]) {
-		case '\t':
-			buf_add_str(out, "\\t");
-			break;
-		case '\n':
-			buf_add_str(out, "\\n");
-			break;
-		case '\\':
-			buf_add_str(out, "\\\\");
-			break;
-		default:
-			buf_add_ch(out, at[i]);
+		case '\t': buf_add_str(out, "\\t"); break;
+		case '\n': buf_add_str(out, "\\n"); break;
+		case '\\': buf_add_str(out, "\\\\"); break;
+		default: buf_add_ch(out, at[i]);
 		}
 	}
 }
@@ -156,13 +146,15 @@ void text_key_to_path(struct buf *out, struct slice key)
 			len++;
 		hidden = scratch_byte(slice_of(component, len));
 		for (size_t k = 0; k < len; k++) {
-			if (k == hidden || component[k] < 0x20 || component[k] == 0x7f || component[k] == '%')
+			if (k == hidden || component[k] < 0x20 || component[k] == 0x7f ||
+			    component[k] == '%')
 				add_percent(out, component[k]);
 			else
 				buf_add(out, &component[k], 1);
 		}
 		/* ".~" and the like offend at both ends; a leading dot was hidden, the rest is then no scratch but "*~". */
-		if (len > 1 && hidden == 0 && component[0] == '.' && component[len - 1] == '~' && !out->failed) {
+		if (len > 1 && hidden == 0 && component[0] == '.' && component[len - 1] == '~' &&
+		    !out->failed) {
 			out->len--;
 			add_percent(out, '~');
 		}
@@ -203,8 +195,10 @@ int text_path_to_key(struct buf *out, struct slice path)
 		high = path.len - i > 2 ? hex_value(at[i + 1]) : -1;
 		low = high >= 0 ? hex_value(at[i + 2]) : -1;
 		if (low < 0)
-			return err_set(-EINVAL, "\"%.*s\": a %% must be followed by two hex digits (%%25 is %% itself)",
-				       path.len > 200 ? 200 : (int)path.len, at);
+			return err_set(
+				-EINVAL,
+				"\"%.*s\": a %% must be followed by two hex digits (%%25 is %% itself)",
+				path.len > 200 ? 200 : (int)path.len, at);
 		buf_add_ch(out, (char)(high << 4 | low));
 		i += 2;
 	}
@@ -218,8 +212,8 @@ bool text_is_scratch(struct slice name)
 	if (name.len == 0)
 		return false;
 	if (at[0] == '.' || at[name.len - 1] == '~')
-		return true;	/* dotfiles, .x.swp, .DS_Store; backups */
+		return true; /* dotfiles, .x.swp, .DS_Store; backups */
 	if (name.len >= 2 && at[0] == '#' && at[name.len - 1] == '#')
-		return true;	/* Emacs */
-	return slice_eq(name, slice_str("4913"));	/* vim asks with it whether it may write here */
+		return true;                      /* Emacs */
+	return slice_eq(name, slice_str("4913")); /* vim asks with it whether it may write here */
 }

@@ -70,6 +70,7 @@ struct kv {
 	int dirfd;
 	bool own_dirfd;		/* a private copy of a store that cannot be written */
 	int sync_fd;
+	bool slot_doubt;	/* a slot is damaged: look at the pages before they are believed */
 	int data_fd;		/* a second descriptor of the main file, for fdatasync and the meta page */
 	MDB_env *env;
 	MDB_dbi dbi;

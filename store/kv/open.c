@@ -48,6 +48,21 @@ static int replay_both(const struct kv *kv, uint64_t *next, journal_apply *apply
 
 /* --- the database --------------------------------------------------------------------------------- */
 
+static void log_fault(void *arg, const char *fault)
+{
+	(void)arg;
+	log_error("the database: %s", fault);
+}
+
+/* A damaged slot may have been the newer one, and then pages of the older are perhaps used again. */
+static int check_pinned(struct kv *kv)
+{
+	struct kv_view view = { .kv = kv, .txn = kv->pin[0] };
+	int rc = kv_check(&view, log_fault, NULL);
+
+	return rc > 0 ? err_set(-EBADMSG, "%s is damaged, and what is left leads to a damaged database", SLOT_FILE) : rc;
+}
+
 /* Open the environment, pin what it holds, and see that it belongs to the slot. */
 static int open_env(struct kv *kv, unsigned flags)
 {
@@ -70,7 +85,7 @@ static int open_env(struct kv *kv, unsigned flags)
 	memcpy(kv->id, id, sizeof(id));
 	kv->page_size = kv->saved.page_size;
 	kv->seq = kv->mark_seq = kv->saved_seq = seq;
-	return 0;
+	return kv->slot_doubt ? check_pinned(kv) : 0;
 }
 
 static int recover(struct kv *kv)
@@ -141,7 +156,7 @@ static int open_files(struct kv *kv, int flags)
 	if (rc == -EWOULDBLOCK)
 		return err_set(-EBUSY, "the store is in use by another process");
 	if (rc == 0)
-		rc = slot_load(kv->sync_fd, &kv->saved);
+		rc = slot_load(kv->sync_fd, &kv->saved, &kv->slot_doubt);
 	if (rc == 0)
 		rc = open_file(kv->dirfd, KV_FILE, flags, &kv->data_fd);
 	return rc == -ENOENT ? -EBADMSG : rc;

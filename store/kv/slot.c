@@ -23,9 +23,9 @@ enum {
 };
 
 #define PAGE_FLAG_META 0x08u
-#define LMDB_MAGIC 0xbeefc0deu
-#define LMDB_VERSION 1u
-#define PAGE_SIZE_MAX 65536u
+#define LMDB_MAGIC     0xbeefc0deu
+#define LMDB_VERSION   1u
+#define PAGE_SIZE_MAX  65536u
 
 static uint64_t page_u64(const uint8_t *page, size_t at)
 {
@@ -50,8 +50,8 @@ static bool page_valid(const uint8_t page[SLOT_PAGE_BYTES])
 
 	memcpy(&flags, page + PAGE_FLAGS, sizeof(flags));
 	return (flags & PAGE_FLAG_META) && page_u32(page, PAGE_MAGIC) == LMDB_MAGIC &&
-	       page_u32(page, PAGE_VERSION) == LMDB_VERSION && size >= 512 && size <= PAGE_SIZE_MAX &&
-	       (size & (size - 1)) == 0;
+	       page_u32(page, PAGE_VERSION) == LMDB_VERSION && size >= 512 &&
+	       size <= PAGE_SIZE_MAX && (size & (size - 1)) == 0;
 }
 
 void slot_encode(const struct slot *slot, uint8_t out[SLOT_BYTES])
@@ -105,10 +105,19 @@ int slot_decode(const uint8_t in[SLOT_BYTES], struct slot *ret, bool *ret_newer)
 	return 0;
 }
 
-int slot_load(int fd, struct slot *ret)
+static bool all_zero(const uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (bytes[i])
+			return false;
+	return true;
+}
+
+int slot_load(int fd, struct slot *ret, bool *ret_doubt)
 {
 	bool found = false;
 
+	*ret_doubt = false;
 	for (int i = 0; i < 2; i++) {
 		uint8_t bytes[SLOT_BYTES];
 		struct slot slot;
@@ -121,7 +130,10 @@ int slot_load(int fd, struct slot *ret)
 			continue;
 		if (slot_decode(bytes, &slot, &newer) < 0) {
 			if (newer)
-				return err_set(-EBADMSG, "%s was written by a newer version of this program", SLOT_FILE);
+				return err_set(-EBADMSG,
+					       "%s was written by a newer version of this program",
+					       SLOT_FILE);
+			*ret_doubt |= !all_zero(bytes, sizeof(bytes));
 			continue;
 		}
 		if (!found || slot.gen > ret->gen)
@@ -178,7 +190,7 @@ int slot_newest_txnid(int fd, uint32_t page_size, uint64_t *ret)
 		int rc = read_page(fd, (off_t)i * page_size, page);
 
 		if (rc == -EBADMSG)
-			continue;	/* torn by a power cut: the other one must do */
+			continue; /* torn by a power cut: the other one must do */
 		if (rc < 0)
 			return rc;
 		found = true;
@@ -195,7 +207,8 @@ int slot_roll_back(int fd, const struct slot *slot)
 	int rc = slot_newest_txnid(fd, slot->page_size, &newest);
 
 	if (rc == 0 && newest < slot->txnid)
-		rc = err_set(-EBADMSG, "%s is not of this database (it is of a later state)", SLOT_FILE);
+		rc = err_set(-EBADMSG, "%s is not of this database (it is of a later state)",
+			     SLOT_FILE);
 	memcpy(page, slot->page, sizeof(page));
 	for (uint64_t i = 0; rc == 0 && i < 2; i++) {
 		memcpy(page + PAGE_NUMBER, &i, sizeof(i));

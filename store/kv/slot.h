@@ -12,17 +12,17 @@
 
 #include "store/base/err.h"
 
-#define SLOT_FILE "sync.meta"
-#define SLOT_BYTES 512
-#define SLOT_STRIDE 4096	/* distance of the two slots in the file */
-#define SLOT_VERSION 1u
-#define SLOT_ID_BYTES 16
-#define SLOT_PAGE_BYTES 152	/* page header and meta of LMDB 0.9 on a 64-bit machine */
+#define SLOT_FILE       "sync.meta"
+#define SLOT_BYTES      512
+#define SLOT_STRIDE     4096 /* distance of the two slots in the file */
+#define SLOT_VERSION    1u
+#define SLOT_ID_BYTES   16
+#define SLOT_PAGE_BYTES 152 /* page header and meta of LMDB 0.9 on a 64-bit machine */
 
 struct slot {
-	uint64_t gen;			/* the higher of two valid slots counts */
-	uint64_t txnid;			/* of LMDB */
-	uint8_t id[SLOT_ID_BYTES];	/* random, also inside the database: they belong together */
+	uint64_t gen;              /* the higher of two valid slots counts */
+	uint64_t txnid;            /* of LMDB */
+	uint8_t id[SLOT_ID_BYTES]; /* random, also inside the database: they belong together */
 	uint32_t page_size;
 	uint8_t page[SLOT_PAGE_BYTES];
 };
@@ -31,8 +31,11 @@ void slot_encode(const struct slot *slot, uint8_t out[SLOT_BYTES]);
 /* -EBADMSG: not a slot, damaged, or of a newer version (*RET_NEWER). */
 MUST_CHECK int slot_decode(const uint8_t in[SLOT_BYTES], struct slot *ret, bool *ret_newer);
 
-/* The valid slot with the highest gen in FD.  -EBADMSG with a reason. */
-MUST_CHECK int slot_load(int fd, struct slot *ret);
+/*
+ * The valid slot with the highest gen in FD.  *RET_DOUBT: the other one is damaged, and may have been the newer.
+ * -EBADMSG with a reason.
+ */
+MUST_CHECK int slot_load(int fd, struct slot *ret, bool *ret_doubt);
 /* Write SLOT over the older of the two, durably. */
 MUST_CHECK int slot_save(int fd, const struct slot *slot);
 

@@ -17,10 +17,14 @@ static void known_instants(void **state)
 		int64_t ms;
 		const char *text;
 	} cases[] = {
-		{ 0, "1970-01-01T00:00:00.000Z" }, { 1767323045678, "2026-01-02T03:04:05.678Z" },
-		{ 951782400000, "2000-02-29T00:00:00.000Z" }, { -1, "1969-12-31T23:59:59.999Z" },
-		{ -86400000, "1969-12-31T00:00:00.000Z" }, { 253402300799999, "9999-12-31T23:59:59.999Z" },
-		{ -62135596800000, "0001-01-01T00:00:00.000Z" }, { 4107542400000, "2100-03-01T00:00:00.000Z" },
+		{ 0, "1970-01-01T00:00:00.000Z" },
+		{ 1767323045678, "2026-01-02T03:04:05.678Z" },
+		{ 951782400000, "2000-02-29T00:00:00.000Z" },
+		{ -1, "1969-12-31T23:59:59.999Z" },
+		{ -86400000, "1969-12-31T00:00:00.000Z" },
+		{ 253402300799999, "9999-12-31T23:59:59.999Z" },
+		{ -62135596800000, "0001-01-01T00:00:00.000Z" },
+		{ 4107542400000, "2100-03-01T00:00:00.000Z" },
 	};
 	char out[CLOCK_TEXT_MAX];
 
@@ -41,8 +45,9 @@ static void every_day_agrees_with_the_c_library(void **state)
 		struct tm tm;
 
 		gmtime_r(&t, &tm);
-		snprintf(want, sizeof(want), "%04d-%02d-%02dT%02d:%02d:%02d.007Z", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-			 tm.tm_hour, tm.tm_min, tm.tm_sec);
+		snprintf(want, sizeof(want), "%04d-%02d-%02dT%02d:%02d:%02d.007Z",
+			 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+			 tm.tm_sec);
 		clock_format_ms((int64_t)t * 1000 + 7, out);
 		assert_string_equal(out, want);
 	}

@@ -38,7 +38,8 @@ static void both_ways_to_crc32c_agree_and_go_on(void **state)
 		size_t half = len / 3;
 
 		assert_int_equal(hash_crc32c_portable(0, slice_of(bytes, len)), whole);
-		assert_int_equal(hash_crc32c(hash_crc32c(0, slice_of(bytes, half)), slice_of(bytes + half, len - half)),
+		assert_int_equal(hash_crc32c(hash_crc32c(0, slice_of(bytes, half)),
+					     slice_of(bytes + half, len - half)),
 				 whole);
 	}
 }

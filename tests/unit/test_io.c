@@ -194,7 +194,7 @@ static void a_fault_hits_the_call_it_is_for(void **state)
 	p.fault = IO_FAULT_ENOSPC;
 	assert_int_equal(io_write_full(fd, "abcdefgh", 8), -ENOSPC);
 	assert_int_equal(io_fstat(fd, &st), 0);
-	assert_int_equal(st.st_size, 8);	/* half of it had gone through */
+	assert_int_equal(st.st_size, 8); /* half of it had gone through */
 	p.at = io_changes() + 1;
 	assert_int_equal(io_fault_point("library"), -ENOSPC);
 	p.at = io_changes() + 1;
@@ -205,10 +205,10 @@ static void a_fault_hits_the_call_it_is_for(void **state)
 static int child(const char *path)
 {
 	int dir = open(path, O_RDONLY | O_DIRECTORY), failures = 0;
-	int fd = io_openat(dir, "c", O_RDWR | O_CREAT | O_TRUNC, 0600);	/* call 1 */
+	int fd = io_openat(dir, "c", O_RDWR | O_CREAT | O_TRUNC, 0600); /* call 1 */
 
 	for (int i = 0; i < 4; i++)
-		failures += io_write_full(fd, "0123456789", 10) < 0;	/* calls 2 to 5 */
+		failures += io_write_full(fd, "0123456789", 10) < 0; /* calls 2 to 5 */
 	return failures;
 }
 
@@ -255,7 +255,8 @@ static void the_environment_plans_a_fault(void **state)
 		int status = run_child(cases[i].variable, cases[i].value, &size);
 
 		if (status != cases[i].status || size != cases[i].size)
-			fail_msg("%s=%s: status %d, %ld bytes", cases[i].variable, cases[i].value, status, (long)size);
+			fail_msg("%s=%s: status %d, %ld bytes", cases[i].variable, cases[i].value,
+				 status, (long)size);
 	}
 }
 

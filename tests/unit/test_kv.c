@@ -16,8 +16,8 @@
 #include "store/base/io.h"
 #include "store/kv/kv.h"
 
-#define TABLES 3
-#define KEYS 400
+#define TABLES    3
+#define KEYS      400
 #define VALUE_MAX 9000
 
 /* --- a store in a directory of its own ------------------------------------------------------------ */
@@ -94,7 +94,7 @@ static void assert_value(struct kv_view *view, uint8_t table, const char *key, c
 
 struct cell {
 	bool there;
-	unsigned seed;		/* its value is made from this */
+	unsigned seed; /* its value is made from this */
 	size_t len;
 };
 
@@ -162,7 +162,8 @@ static void assert_model(struct kv_view *view, const struct model *m)
 		}
 		assert_int_equal(found, there);
 		assert_int_equal(kv_cursor_next(cur), -ENOENT);
-		for (int rc = kv_cursor_seek_before(cur, slice_str("\xff")); rc == 0; rc = kv_cursor_prev(cur))
+		for (int rc = kv_cursor_seek_before(cur, slice_str("\xff")); rc == 0;
+		     rc = kv_cursor_prev(cur))
 			found--;
 		assert_int_equal(found, 0);
 	}
@@ -229,7 +230,7 @@ static void random_batches_match_the_model(void **state)
 		for (unsigned k = 0; k < changes; k++)
 			random_change(kv, &m, &rnd);
 		if (i % 100 == 0)
-			assert_model(kv_live(kv), &m);	/* the open batch is seen */
+			assert_model(kv_live(kv), &m); /* the open batch is seen */
 		if (rand_r(&rnd) % 4 == 0) {
 			kv_abort(kv);
 			m = before;
@@ -296,9 +297,12 @@ static void sizes_are_limited(void **state)
 	assert_non_null(value);
 	memset(key, 'k', sizeof(key));
 	assert_int_equal(kv_begin(kv), 0);
-	assert_int_equal(kv_put(kv, 1, slice_of(key, KV_KEY_MAX), slice_of(value, KV_VALUE_MAX)), 0);
-	assert_int_equal(kv_put(kv, 1, slice_of(key, KV_KEY_MAX + 1), slice_str("")), -ENAMETOOLONG);
-	assert_int_equal(kv_put(kv, 1, slice_str("v"), slice_of(value, KV_VALUE_MAX + 1)), -EOVERFLOW);
+	assert_int_equal(kv_put(kv, 1, slice_of(key, KV_KEY_MAX), slice_of(value, KV_VALUE_MAX)),
+			 0);
+	assert_int_equal(kv_put(kv, 1, slice_of(key, KV_KEY_MAX + 1), slice_str("")),
+			 -ENAMETOOLONG);
+	assert_int_equal(kv_put(kv, 1, slice_str("v"), slice_of(value, KV_VALUE_MAX + 1)),
+			 -EOVERFLOW);
 	assert_int_equal(kv_put(kv, 255, slice_str("v"), slice_str("")), -EINVAL);
 	assert_int_equal(kv_commit(kv, NULL), 0);
 	assert_int_equal(kv_begin(kv), 0);
@@ -395,7 +399,7 @@ static void an_empty_batch_has_no_number(void **state)
 	assert_int_equal(kv_commit(kv, &seq), 0);
 	assert_int_equal(seq, first);
 	assert_int_equal(kv_begin(kv), 0);
-	put_str(kv, 1, "a", "x");	/* changes nothing */
+	put_str(kv, 1, "a", "x"); /* changes nothing */
 	assert_int_equal(kv_commit(kv, &seq), 0);
 	assert_int_equal(seq, first);
 	assert_int_equal(kv_seq(kv), first);
@@ -421,6 +425,33 @@ static void a_snapshot_sees_what_was_published(void **state)
 	assert_int_equal(kv_close(kv), 0);
 }
 
+static void numbers_tell_what_is_shown_and_what_is_durable(void **state)
+{
+	struct kv *kv = open_kv();
+	struct kv_view *first, *second;
+
+	(void)state;
+	assert_true(kv_snapshot_oldest(kv) == UINT64_MAX);
+	batch_put(kv, 1, "a", "1");
+	assert_int_equal(kv_publish(kv), 0);
+	assert_int_equal(kv_snapshot_open(kv, &first), 0);
+	batch_put(kv, 1, "a", "2");
+	batch_put(kv, 1, "a", "3");
+	assert_int_equal(kv_publish(kv), 0);
+	assert_int_equal(kv_snapshot_open(kv, &second), 0);
+	assert_int_equal(kv_view_seq(first), 1);
+	assert_int_equal(kv_view_seq(second), 3);
+	assert_int_equal(kv_snapshot_oldest(kv), 1);
+	kv_snapshot_close(first);
+	assert_int_equal(kv_snapshot_oldest(kv), 3);
+	kv_snapshot_close(second);
+	assert_true(kv_snapshot_oldest(kv) == UINT64_MAX);
+	assert_true(kv_durable(kv) <= 3);
+	assert_int_equal(kv_checkpoint(kv), 0);
+	assert_int_equal(kv_durable(kv), 3);
+	assert_int_equal(kv_close(kv), 0);
+}
+
 static void time_alone_commits_and_checkpoints(void **state)
 {
 	struct kv *kv = open_kv();
@@ -436,7 +467,7 @@ static void time_alone_commits_and_checkpoints(void **state)
 		usleep(10000);
 	}
 	assert_true(stats.commits >= 1);
-	assert_true(stats.checkpoints >= 2);	/* the first one ended the opening */
+	assert_true(stats.checkpoints >= 2); /* the first one ended the opening */
 	assert_int_equal(stats.batches, 1);
 	assert_int_equal(kv_close(kv), 0);
 }
@@ -523,7 +554,9 @@ static void threads_sync_and_read_while_the_core_writes(void **state)
 
 	(void)state;
 	for (int i = 0; i < 4; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, i < 2 ? sync_often : read_snapshots, &s), 0);
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, i < 2 ? sync_often : read_snapshots, &s),
+			0);
 	for (unsigned i = 0; i < 5000; i++) {
 		snprintf(text, sizeof(text), "%u", i);
 		assert_int_equal(kv_begin(s.kv), 0);
@@ -716,9 +749,11 @@ static void print_figures(void **state)
 			worst = now_us() - began;
 	}
 	kv_stats(kv, &stats);
-	print_message("%.0f batches/s of one 60-byte put each, worst %.1f ms; %llu commits, %llu checkpoints, file %llu KiB\n",
-		      PUTS * 1e6 / (double)(now_us() - start), (double)worst / 1000, (unsigned long long)stats.commits,
-		      (unsigned long long)stats.checkpoints, (unsigned long long)stats.bytes_main / 1024);
+	print_message(
+		"%.0f batches/s of one 60-byte put each, worst %.1f ms; %llu commits, %llu checkpoints, file %llu KiB\n",
+		PUTS * 1e6 / (double)(now_us() - start), (double)worst / 1000,
+		(unsigned long long)stats.commits, (unsigned long long)stats.checkpoints,
+		(unsigned long long)stats.bytes_main / 1024);
 	start = now_us();
 	for (unsigned i = 0; i < GETS; i++) {
 		struct slice s;
@@ -733,7 +768,8 @@ static void print_figures(void **state)
 
 		snprintf(value, sizeof(value), "%u", i);
 		assert_int_equal(kv_begin(kv), 0);
-		assert_int_equal(kv_put(kv, 1, slice_str("sync"), slice_of(value, sizeof(value))), 0);
+		assert_int_equal(kv_put(kv, 1, slice_str("sync"), slice_of(value, sizeof(value))),
+				 0);
 		assert_int_equal(kv_commit(kv, &seq), 0);
 		assert_int_equal(kv_sync(kv, seq), 0);
 	}
@@ -747,16 +783,25 @@ int main(void)
 		cmocka_unit_test_setup_teardown(random_batches_match_the_model, setup, teardown),
 		cmocka_unit_test_setup_teardown(abort_restores_exactly, setup, teardown),
 		cmocka_unit_test_setup_teardown(sizes_are_limited, setup, teardown),
-		cmocka_unit_test_setup_teardown(tables_do_not_leak_into_each_other, setup, teardown),
+		cmocka_unit_test_setup_teardown(tables_do_not_leak_into_each_other, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_cursor_left_behind_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_value_may_come_from_the_store_itself, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_value_may_come_from_the_store_itself, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(an_empty_batch_has_no_number, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_snapshot_sees_what_was_published, setup, teardown),
-		cmocka_unit_test_setup_teardown(time_alone_commits_and_checkpoints, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_snapshot_sees_what_was_published, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(numbers_tell_what_is_shown_and_what_is_durable,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(time_alone_commits_and_checkpoints, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(the_core_is_woken_until_it_ticks, setup, teardown),
-		cmocka_unit_test_setup_teardown(threads_sync_and_read_while_the_core_writes, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_core_may_move_to_another_thread, setup, teardown),
-		cmocka_unit_test_setup_teardown(check_finds_nothing_in_a_sound_store, setup, teardown),
+		cmocka_unit_test_setup_teardown(threads_sync_and_read_while_the_core_writes, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(the_core_may_move_to_another_thread, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(check_finds_nothing_in_a_sound_store, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(check_finds_a_page_that_is_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_copy_is_complete_and_compact, setup, teardown),
 		cmocka_unit_test_setup_teardown(print_figures, setup, teardown),

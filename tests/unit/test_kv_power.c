@@ -26,12 +26,12 @@
 #include "store/base/io.h"
 #include "store/kv/kv_internal.h"
 
-#define CUTS 250
-#define FILES 4
-#define KEYS 300u
+#define CUTS      250
+#define FILES     4
+#define KEYS      300u
 #define BIG_EVERY 53
 #define BIG_BYTES 15000u
-#define QUEUE 4
+#define QUEUE     4
 
 static const char *const names[FILES] = { "meta.mdb", "journal.0", "journal.1", "sync.meta" };
 
@@ -40,15 +40,15 @@ static const char *const names[FILES] = { "meta.mdb", "journal.0", "journal.1", 
 struct note {
 	off_t at;
 	size_t len;
-	char *bytes;		/* NULL: the file was given this size */
+	char *bytes; /* NULL: the file was given this size */
 };
 
 struct file {
-	_Atomic ino_t ino;	/* 0: not watched */
+	_Atomic ino_t ino; /* 0: not watched */
 	char *durable;
 	size_t durable_size;
 	size_t size;
-	struct note *notes;	/* writes that no fdatasync covers */
+	struct note *notes; /* writes that no fdatasync covers */
 	size_t count, cap;
 };
 
@@ -60,17 +60,17 @@ struct image {
 };
 
 static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
-static struct file files[FILES];		/* protected by disk, but for ino */
-static unsigned seed = 1;			/* protected by disk */
-static struct image queue[QUEUE];		/* protected by disk */
-static unsigned queued;				/* protected by disk */
-static bool cutting;				/* protected by disk */
+static struct file files[FILES];  /* protected by disk, but for ino */
+static unsigned seed = 1;         /* protected by disk */
+static struct image queue[QUEUE]; /* protected by disk */
+static unsigned queued;           /* protected by disk */
+static bool cutting;              /* protected by disk */
 static _Atomic uint64_t seq_synced, seq_begun;
-static int dirs[2];				/* immutable */
-static int now_in;				/* protected by disk: index of the directory that is the disk */
-static bool killed;				/* protected by disk */
-static uint64_t seq_at_kill;			/* protected by disk: seq_begun then */
-static unsigned kills;				/* protected by disk */
+static int dirs[2];          /* immutable */
+static int now_in;           /* protected by disk: index of the directory that is the disk */
+static bool killed;          /* protected by disk */
+static uint64_t seq_at_kill; /* protected by disk: seq_begun then */
+static unsigned kills;       /* protected by disk */
 
 static struct file *watched(int fd)
 {
@@ -109,7 +109,20 @@ static void set_size(char **bytes, size_t *size, size_t want)
 	*size = want;
 }
 
-enum mode { ALL, NONE, PAGES, SECTORS, METAS, NOT_METAS, FEW, MOST, ONLY_MAIN, ONLY_JOURNAL, ONLY_SLOT, MODES };
+enum mode {
+	ALL,
+	NONE,
+	PAGES,
+	SECTORS,
+	METAS,
+	NOT_METAS,
+	FEW,
+	MOST,
+	ONLY_MAIN,
+	ONLY_JOURNAL,
+	ONLY_SLOT,
+	MODES
+};
 
 /* How many of the COUNT versions of the unit at OFFSET of file F have reached the disk? */
 static size_t versions_kept(enum mode mode, int f, off_t offset, size_t count)
@@ -117,29 +130,18 @@ static size_t versions_kept(enum mode mode, int f, off_t offset, size_t count)
 	bool meta = f == 0 && offset < 8192;
 
 	switch (mode) {
-	case ALL:
-		return count;
-	case NONE:
-		return 0;
+	case ALL: return count;
+	case NONE: return 0;
 	case PAGES:
-	case SECTORS:
-		return roll((unsigned)count + 1);
-	case METAS:
-		return meta ? count : 0;
-	case NOT_METAS:
-		return meta ? 0 : count;
-	case FEW:
-		return roll(10) == 0 ? count : 0;
-	case MOST:
-		return roll(10) != 0 ? count : 0;
-	case ONLY_MAIN:
-		return f == 0 ? count : 0;
-	case ONLY_JOURNAL:
-		return f == 1 || f == 2 ? count : 0;
-	case ONLY_SLOT:
-		return f == 3 ? count : 0;
-	case MODES:
-		break;
+	case SECTORS: return roll((unsigned)count + 1);
+	case METAS: return meta ? count : 0;
+	case NOT_METAS: return meta ? 0 : count;
+	case FEW: return roll(10) == 0 ? count : 0;
+	case MOST: return roll(10) != 0 ? count : 0;
+	case ONLY_MAIN: return f == 0 ? count : 0;
+	case ONLY_JOURNAL: return f == 1 || f == 2 ? count : 0;
+	case ONLY_SLOT: return f == 3 ? count : 0;
+	case MODES: break;
 	}
 	return 0;
 }
@@ -171,7 +173,8 @@ static void cut_file(enum mode mode, int f, struct image *img)
 		}
 	}
 	if (roll(2))
-		set_size(&img->bytes[f], &img->size[f], file->size > img->size[f] ? file->size : img->size[f]);
+		set_size(&img->bytes[f], &img->size[f],
+			 file->size > img->size[f] ? file->size : img->size[f]);
 	free(kept);
 }
 
@@ -268,7 +271,8 @@ ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
 	f = watched(fd);
 	n = syscall(SYS_pwritev, fd, iov, count, at, 0);
 	for (int i = 0; f && i < count && done < n; i++) {
-		size_t len = iov[i].iov_len < (size_t)(n - done) ? iov[i].iov_len : (size_t)(n - done);
+		size_t len =
+			iov[i].iov_len < (size_t)(n - done) ? iov[i].iov_len : (size_t)(n - done);
 
 		note(f, at + done, iov[i].iov_base, len);
 		done += (ssize_t)len;
@@ -340,13 +344,13 @@ int fdatasync(int fd)
 	size_t covered;
 
 	if (!f)
-		return 0;	/* of an image: nothing depends on it */
+		return 0; /* of an image: nothing depends on it */
 	pthread_mutex_lock(&disk);
 	if (roll(4) == 0)
 		cut();
 	covered = f->count;
 	pthread_mutex_unlock(&disk);
-	usleep((useconds_t)(covered % 7 * 300));	/* writes go on meanwhile */
+	usleep((useconds_t)(covered % 7 * 300)); /* writes go on meanwhile */
 	pthread_mutex_lock(&disk);
 	if (roll(4) == 0)
 		cut();
@@ -369,7 +373,8 @@ int fsync(int fd)
 
 static struct slice key_of(uint64_t n, char space[16])
 {
-	return slice_of(space, (size_t)snprintf(space, 16, "key-%04u", (unsigned)(n * 7919 % KEYS)));
+	return slice_of(space,
+			(size_t)snprintf(space, 16, "key-%04u", (unsigned)(n * 7919 % KEYS)));
 }
 
 static struct slice value_of(uint64_t seq, char space[BIG_BYTES])
@@ -381,7 +386,7 @@ static struct slice value_of(uint64_t seq, char space[BIG_BYTES])
 	return slice_of(space, len);
 }
 
-static struct kv *watched_kv;	/* the one that is cut, not one of the images */
+static struct kv *watched_kv; /* the one that is cut, not one of the images */
 
 static void batch(struct kv *kv, uint64_t seq)
 {
@@ -471,15 +476,16 @@ static void judge(struct image *img, unsigned number)
 	for (int f = 0; f < FILES; f++) {
 		int fd = openat(image_fd, names[f], O_WRONLY | O_CREAT | O_TRUNC, 0600);
 
-		assert_int_equal(syscall(SYS_write, fd, img->bytes[f], img->size[f]), (long)img->size[f]);
+		assert_int_equal(syscall(SYS_write, fd, img->bytes[f], img->size[f]),
+				 (long)img->size[f]);
 		close(fd);
 		free(img->bytes[f]);
 	}
 	kv = open_kv(image_fd);
 	if (kv_seq(kv) < img->at_least || kv_seq(kv) > img->at_most)
-		fail_msg("cut %u of mode %u: batch %llu, not within %llu and %llu", number, img->mode,
-			 (unsigned long long)kv_seq(kv), (unsigned long long)img->at_least,
-			 (unsigned long long)img->at_most);
+		fail_msg("cut %u of mode %u: batch %llu, not within %llu and %llu", number,
+			 img->mode, (unsigned long long)kv_seq(kv),
+			 (unsigned long long)img->at_least, (unsigned long long)img->at_most);
 	assert_content(kv);
 	if (number % 3 == 0) {
 		for (int i = 0; i < 60; i++)
@@ -572,7 +578,7 @@ static struct kv *after_kill(struct kv *kv)
 		fail_msg("killed at batch %llu, found %llu", (unsigned long long)seq_at_kill,
 			 (unsigned long long)kv_seq(kv));
 	assert_content(kv);
-	note_synced(kv_seq(kv));	/* unless it was killed again while it opened */
+	note_synced(kv_seq(kv)); /* unless it was killed again while it opened */
 	return kv;
 }
 
@@ -602,7 +608,8 @@ static void a_cut_leaves_a_state_that_was(void **state)
 		} else if (dice < 14) {
 			assert_int_equal(kv_publish(kv), 0);
 		} else if (dice < 20 && !checkpoint_running(kv)) {
-			assert_int_equal(checkpoint_begin(kv, false), 0);	/* goes on in the background */
+			assert_int_equal(checkpoint_begin(kv, false),
+					 0); /* goes on in the background */
 		} else if (dice == 20) {
 			assert_int_equal(kv_checkpoint(kv), 0);
 			note_synced(kv_seq(kv));
@@ -613,7 +620,8 @@ static void a_cut_leaves_a_state_that_was(void **state)
 	set_cutting(false);
 	kv = after_kill(kv);
 	assert_content(kv);
-	print_message("%u cuts, %u kills, %llu batches\n", done, kills, (unsigned long long)kv_seq(kv));
+	print_message("%u cuts, %u kills, %llu batches\n", done, kills,
+		      (unsigned long long)kv_seq(kv));
 	assert_true(kills > 0);
 	assert_int_equal(kv_close(kv), 0);
 	unwatch();

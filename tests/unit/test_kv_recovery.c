@@ -28,8 +28,8 @@
 #include "store/kv/kv.h"
 #include "store/kv/slot.h"
 
-#define SLOTS 61		/* keys of table 1 */
-#define BIG_EVERY 97		/* such a batch has a value of many pages */
+#define SLOTS     61 /* keys of table 1 */
+#define BIG_EVERY 97 /* such a batch has a value of many pages */
 #define BIG_BYTES 20000u
 
 /* Starting a child takes a quarter of a second with ThreadSanitizer: it visits every SPARSE-th call only. */
@@ -42,7 +42,8 @@
 #endif
 
 static const char *const store_files[] = {
-	"meta.mdb", "journal.0", "journal.1", "sync.meta", "meta.mdb-lock", "sync.meta.new", "acked",
+	"meta.mdb",      "journal.0",     "journal.1", "sync.meta",
+	"meta.mdb-lock", "sync.meta.new", "acked",
 };
 
 static char dir_path[512];
@@ -156,8 +157,8 @@ static uint64_t judge(int fd, uint64_t at_least)
 	assert_int_equal(rc, 0);
 	seq = kv_seq(kv);
 	if (seq < at_least)
-		print_message("batch %llu is there, %llu was acknowledged\n", (unsigned long long)seq,
-			      (unsigned long long)at_least);
+		print_message("batch %llu is there, %llu was acknowledged\n",
+			      (unsigned long long)seq, (unsigned long long)at_least);
 	assert_true(seq >= at_least);
 	assert_state(kv);
 	assert_int_equal(kv_snapshot_open(kv, &view), 0);
@@ -324,7 +325,8 @@ static void every_call(const char *variable, const char *fault, unsigned step)
 		assert_true(WIFEXITED(status));
 		through = WEXITSTATUS(status) == 0;
 		if (!through)
-			assert_true(WEXITSTATUS(status) == IO_CRASH_STATUS || WEXITSTATUS(status) == 1);
+			assert_true(WEXITSTATUS(status) == IO_CRASH_STATUS ||
+				    WEXITSTATUS(status) == 1);
 		if (faccessat(dirfd, "sync.meta", F_OK, 0) == 0)
 			judge(dirfd, acked(dirfd));
 		status = wait_for(spawn(3, NULL, NULL));
@@ -391,8 +393,8 @@ static void a_full_disk_at_any_call_loses_nothing(void **state)
 static struct plan {
 	const char *op;
 	enum io_fault fault;
-	_Atomic int times;	/* faults left */
-	_Atomic unsigned seen;	/* calls of op */
+	_Atomic int times;     /* faults left */
+	_Atomic unsigned seen; /* calls of op */
 } plan;
 
 static enum io_fault hook(void *arg, uint64_t number, const char *op)
@@ -498,7 +500,7 @@ static void after_a_failed_sync_nothing_more_is_taken(const char *op_done_by_syn
 	assert_int_equal(kv_begin(kv), -EIO);
 	assert_state(kv);
 	if (op_done_by_sync)
-		assert_int_equal(kv_sync(kv, 10), -EIO);	/* never retried */
+		assert_int_equal(kv_sync(kv, 10), -EIO); /* never retried */
 	assert_int_equal(kv_close(kv), -EIO);
 	io_set_fault_hook(NULL, NULL);
 	assert_int_equal(judge(dirfd, 10), 10);
@@ -692,7 +694,8 @@ static void a_journal_cut_short_gives_what_is_there(void **state)
 static void copy_file(int from_dir, int to_dir, const char *name)
 {
 	static char bytes[1 << 20];
-	int from = openat(from_dir, name, O_RDONLY), to = openat(to_dir, name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	int from = openat(from_dir, name, O_RDONLY),
+	    to = openat(to_dir, name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	ssize_t n;
 
 	assert_true(from >= 0 && to >= 0);
@@ -784,11 +787,65 @@ static void a_slot_file_from_the_future_is_refused(void **state)
 	memcpy(bytes + 8, &crc, 4);
 	assert_int_equal(pwrite(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
 	refuse("newer version");
-	bytes[12] = 1;	/* now the checksum is wrong, in both */
+	bytes[12] = 1; /* now the checksum is wrong, in both */
 	assert_int_equal(pwrite(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
 	assert_int_equal(pwrite(fd, bytes, sizeof(bytes), SLOT_STRIDE), sizeof(bytes));
 	refuse("no valid slot");
 	close(fd);
+}
+
+/* Two checkpoints, then ROUNDS commits that use freed pages again; left as SIGKILL leaves it. */
+static void write_on(unsigned rounds)
+{
+	struct kv *kv = fresh();
+
+	batches(kv, 200);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(kv_checkpoint(kv), 0);
+		for (unsigned k = 0; k < rounds; k++) {
+			batches(kv, 20);
+			assert_int_equal(kv_publish(kv), 0);
+		}
+	}
+	_exit(0);
+}
+
+/* The older one leads to an older state if its pages are still there, and is refused else. */
+static void a_damaged_slot_is_no_silent_damage(void **state)
+{
+	unsigned opened = 0, refused = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 12; i++) {
+		struct kv *kv = NULL;
+		uint64_t gen[2];
+		pid_t pid;
+		int fd, rc;
+
+		remove_all(dirfd);
+		fflush(NULL);
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0)
+			write_on(i);
+		assert_int_equal(wait_for(pid), 0);
+		fd = openat(dirfd, "sync.meta", O_RDWR);
+		assert_int_equal(pread(fd, &gen[0], 8, 16), 8);
+		assert_int_equal(pread(fd, &gen[1], 8, SLOT_STRIDE + 16), 8);
+		flip_byte(fd, gen[1] > gen[0] ? SLOT_STRIDE + 100 : 100);
+		close(fd);
+		rc = kv_open(dirfd, NULL, &kv);
+		if (rc == 0) {
+			assert_state(kv);
+			assert_int_equal(kv_close(kv), 0);
+			opened++;
+		} else {
+			assert_int_equal(rc, -EBADMSG);
+			refused++;
+		}
+	}
+	print_message("%u opened, %u refused\n", opened, refused);
+	assert_true(opened > 0 && refused > 0);
 }
 
 static void missing_files_are_named(void **state)
@@ -887,12 +944,12 @@ static void a_read_only_open_sees_everything(void **state)
 	(void)state;
 	left_behind();
 	assert_int_equal(fstatat(dirfd, "meta.mdb", &before, 0), 0);
-	open_read_only(true);	/* not closed cleanly: a private copy */
+	open_read_only(true); /* not closed cleanly: a private copy */
 	assert_int_equal(fstatat(dirfd, "meta.mdb", &after, 0), 0);
 	assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
 	open_read_only(false);
 	judge(dirfd, 50);
-	open_read_only(true);	/* clean: in place */
+	open_read_only(true); /* clean: in place */
 	judge(dirfd, 50);
 }
 
@@ -936,7 +993,7 @@ static void space_freed_makes_it_go_on(void **state)
 	assert_true(n > 100);
 	close(filler);
 	assert_int_equal(unlinkat(fd, "filler", 0), 0);
-	usleep(1200000);	/* the engine looks again after a second */
+	usleep(1200000); /* the engine looks again after a second */
 	for (unsigned i = 0; i < 20; i++) {
 		snprintf(key, sizeof(key), "%u", i);
 		assert_int_equal(kv_begin(kv), 0);
@@ -963,8 +1020,8 @@ static void space_freed_makes_it_go_on(void **state)
 /* --- golden files: the bytes of version 1 ---------------------------------------------------------- */
 
 #define GOLDEN_RECORD "kv-journal-record.hex"
-#define GOLDEN_SLOT "kv-sync-slot.hex"
-#define GOLDEN_STORE "kv-store-v1"
+#define GOLDEN_SLOT   "kv-sync-slot.hex"
+#define GOLDEN_STORE  "kv-store-v1"
 
 static void golden_record(struct buf *out)
 {
@@ -972,10 +1029,12 @@ static void golden_record(struct buf *out)
 
 	journal_record_begin(out);
 	pack_u8(out, 1);
-	pack_str(out, slice_str("\x07" "key"));
+	pack_str(out, slice_str("\x07"
+				"key"));
 	pack_str(out, slice_str("value"));
 	pack_u8(out, 2);
-	pack_str(out, slice_str("\x07" "old"));
+	pack_str(out, slice_str("\x07"
+				"old"));
 	journal_seal(&j, out, 3, 4711);
 }
 
@@ -1127,24 +1186,36 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(sigkill_at_any_time_loses_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_stop_at_any_call_loses_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_torn_write_at_any_call_loses_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(an_io_error_at_any_call_loses_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_full_disk_at_any_call_loses_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_batch_that_finds_the_disk_full_is_undone, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_commit_that_finds_the_disk_full_is_made_up_for, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_failed_journal_sync_ends_writing, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_torn_write_at_any_call_loses_nothing, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(an_io_error_at_any_call_loses_nothing, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_full_disk_at_any_call_loses_nothing, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_batch_that_finds_the_disk_full_is_undone, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_commit_that_finds_the_disk_full_is_made_up_for,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(a_failed_journal_sync_ends_writing, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_failed_checkpoint_ends_writing, setup, teardown),
-		cmocka_unit_test_setup_teardown(sync_means_an_fdatasync_after_the_write, setup, teardown),
+		cmocka_unit_test_setup_teardown(sync_means_an_fdatasync_after_the_write, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(waiters_share_one_fdatasync, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_torn_last_record_is_dropped, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_damaged_record_ends_the_replay, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_journal_cut_short_gives_what_is_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_journal_cut_short_gives_what_is_there, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_copied_store_opens, setup, teardown),
 		cmocka_unit_test_setup_teardown(files_of_two_stores_are_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_slot_file_from_the_future_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_slot_file_from_the_future_is_refused, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_damaged_slot_is_no_silent_damage, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(missing_files_are_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_process_at_a_time, setup, teardown),
-		cmocka_unit_test_setup_teardown(torn_meta_pages_of_lmdb_do_not_matter, setup, teardown),
+		cmocka_unit_test_setup_teardown(torn_meta_pages_of_lmdb_do_not_matter, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_read_only_open_sees_everything, setup, teardown),
 		cmocka_unit_test_setup_teardown(space_freed_makes_it_go_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_record_is_as_the_format_says, setup, teardown),

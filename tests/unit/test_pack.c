@@ -11,8 +11,22 @@
 #include "store/base/pack.h"
 
 static const uint64_t numbers[] = {
-	0, 1, 127, 128, 255, 256, 16383, 16384, 65535, 65536, UINT32_MAX, UINT64_C(1) << 32, INT64_MAX,
-	UINT64_C(1) << 63, UINT64_MAX - 1, UINT64_MAX,
+	0,
+	1,
+	127,
+	128,
+	255,
+	256,
+	16383,
+	16384,
+	65535,
+	65536,
+	UINT32_MAX,
+	UINT64_C(1) << 32,
+	INT64_MAX,
+	UINT64_C(1) << 63,
+	UINT64_MAX - 1,
+	UINT64_MAX,
 };
 
 #define COUNT (sizeof(numbers) / sizeof(numbers[0]))
@@ -84,7 +98,8 @@ static void nan_keeps_its_bits(void **state)
 
 static void keys_sort_as_their_numbers(void **state)
 {
-	static const int64_t signs[] = { INT64_MIN, INT64_MIN + 1, -65536, -1, 0, 1, 255, 256, INT64_MAX };
+	static const int64_t signs[] = { INT64_MIN, INT64_MIN + 1, -65536, -1,       0,
+					 1,         255,           256,    INT64_MAX };
 	SCOPED_BUF struct buf a = BUF_INIT, b = BUF_INIT;
 
 	(void)state;
@@ -166,8 +181,8 @@ static void a_short_record_is_noticed(void **state)
 static void nonsense_is_noticed(void **state)
 {
 	static const char *const bad[] = {
-		"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",		/* over 64 bits */
-		"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",	/* eleven bytes */
+		"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",     /* over 64 bits */
+		"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", /* eleven bytes */
 	};
 	struct unpack u;
 
@@ -177,8 +192,9 @@ static void nonsense_is_noticed(void **state)
 		(void)unpack_varint(&u);
 		assert_true(u.bad);
 	}
-	u = unpack_init(slice_str("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01" "short"));
-	assert_int_equal(unpack_str(&u).len, 0);	/* a length of 2^64 - 1 */
+	u = unpack_init(slice_str("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+				  "short"));
+	assert_int_equal(unpack_str(&u).len, 0); /* a length of 2^64 - 1 */
 	assert_true(u.bad);
 	u = unpack_init(slice_of(NULL, 0));
 	assert_int_equal(unpack_done(&u), 0);

@@ -13,11 +13,29 @@
 static void well_formed_utf8(void **state)
 {
 	static const char *const good[] = {
-		"", "plain", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xf4\x8f\xbf\xbf",
+		"",
+		"plain",
+		"\xc3\xa9",
+		"\xe2\x82\xac",
+		"\xf0\x9f\x98\x80",
+		"\xed\x9f\xbf",
+		"\xee\x80\x80",
+		"\xf4\x8f\xbf\xbf",
 	};
 	static const char *const bad[] = {
-		"\x80", "\xc3", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\x80", "\xe2\x82", "\xed\xa0\x80", "\xf0\x80\x80\x80",
-		"\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "a\xc3(", "\xe2\x28\xa1",
+		"\x80",
+		"\xc3",
+		"\xc0\xaf",
+		"\xc1\xbf",
+		"\xe0\x80\x80",
+		"\xe2\x82",
+		"\xed\xa0\x80",
+		"\xf0\x80\x80\x80",
+		"\xf4\x90\x80\x80",
+		"\xf5\x80\x80\x80",
+		"\xff",
+		"a\xc3(",
+		"\xe2\x28\xa1",
 	};
 
 	(void)state;
@@ -45,9 +63,11 @@ static void quoting(void **state)
 	(void)state;
 	assert_adds(text_add_json, slice_str(""), "\"\"");
 	assert_adds(text_add_json, slice_str("a \"b\" \\ /"), "\"a \\\"b\\\" \\\\ /\"");
-	assert_adds(text_add_json, slice_str("\b\f\n\r\t\x01\x1f\x7f"), "\"\\b\\f\\n\\r\\t\\u0001\\u001f\\u007f\"");
+	assert_adds(text_add_json, slice_str("\b\f\n\r\t\x01\x1f\x7f"),
+		    "\"\\b\\f\\n\\r\\t\\u0001\\u001f\\u007f\"");
 	assert_adds(text_add_json, slice_of("\0", 1), "\"\\u0000\"");
-	assert_adds(text_add_json, slice_str("\xc3\xa9\xff\xe2\x82"), "\"\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+	assert_adds(text_add_json, slice_str("\xc3\xa9\xff\xe2\x82"),
+		    "\"\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
 	assert_adds(text_add_csv, slice_str("plain text"), "plain text");
 	assert_adds(text_add_csv, slice_str("a,b"), "\"a,b\"");
 	assert_adds(text_add_csv, slice_str("say \"x\""), "\"say \"\"x\"\"\"");
@@ -61,11 +81,31 @@ static void keys_become_paths_and_come_back(void **state)
 	static const struct {
 		const char *key, *path;
 	} cases[] = {
-		{ "loss", "loss" }, { "val/loss", "val/loss" }, { "a b_-.:c", "a b_-.:c" }, { "100%", "100%25" },
-		{ "/a", "%2Fa" }, { "a/", "a%2F" }, { "a//b", "a/%2Fb" }, { "/", "%2F" }, { "//", "%2F%2F" }, { ".", "%2E" },
-		{ "..", "%2E." }, { "a/../b", "a/%2E./b" }, { ".hidden", "%2Ehidden" }, { "x/.y", "x/%2Ey" }, { "tab\there", "tab%09here" },
-		{ "del\x7f", "del%7F" }, { "back~", "back%7E" }, { "~", "%7E" }, { ".~", "%2E%7E" }, { "4913", "%34913" }, { "#a#", "%23a#" }, { "#a", "#a" },
-		{ "\xc3\xa9", "\xc3\xa9" }, { "%2F", "%252F" }, { "44913", "44913" },
+		{ "loss", "loss" },
+		{ "val/loss", "val/loss" },
+		{ "a b_-.:c", "a b_-.:c" },
+		{ "100%", "100%25" },
+		{ "/a", "%2Fa" },
+		{ "a/", "a%2F" },
+		{ "a//b", "a/%2Fb" },
+		{ "/", "%2F" },
+		{ "//", "%2F%2F" },
+		{ ".", "%2E" },
+		{ "..", "%2E." },
+		{ "a/../b", "a/%2E./b" },
+		{ ".hidden", "%2Ehidden" },
+		{ "x/.y", "x/%2Ey" },
+		{ "tab\there", "tab%09here" },
+		{ "del\x7f", "del%7F" },
+		{ "back~", "back%7E" },
+		{ "~", "%7E" },
+		{ ".~", "%2E%7E" },
+		{ "4913", "%34913" },
+		{ "#a#", "%23a#" },
+		{ "#a", "#a" },
+		{ "\xc3\xa9", "\xc3\xa9" },
+		{ "%2F", "%252F" },
+		{ "44913", "44913" },
 	};
 
 	(void)state;
@@ -128,8 +168,10 @@ static void malformed_escapes_are_refused(void **state)
 
 static void scratch_names(void **state)
 {
-	static const char *const scratch[] = { ".x.swp", ".swp", ".DS_Store", "a~", "~", "4913", "#a#", "##", ".", "..", ".git" };
-	static const char *const real[] = { "", "a", "4914", "#a", "a#", "#", "a~b", "x.swp", "49130" };
+	static const char *const scratch[] = { ".x.swp", ".swp", ".DS_Store", "a~", "~",   "4913",
+					       "#a#",    "##",   ".",         "..", ".git" };
+	static const char *const real[] = { "",  "a",   "4914",  "#a",   "a#",
+					    "#", "a~b", "x.swp", "49130" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(scratch) / sizeof(scratch[0]); i++)
