@@ -63,7 +63,7 @@ int cmd_umount(struct command_env *env)
 	char *path = realpath(given, NULL);
 	int rc;
 
-	if (!path && errno == ENOTCONN)
+	if (!path && (errno == ENOTCONN || errno == ECONNABORTED))
 		path = mountpoint_real(given);
 	rc = path ? leave(path) : err_set(-ENOENT, "%s: %s", given, strerror(errno));
 	free(path);

@@ -142,7 +142,7 @@ bool mountpoint_is_dead(const char *path)
 {
 	struct statfs fs;	/* not stat(2): the kernel may still know its attributes */
 
-	return statfs(path, &fs) != 0 && errno == ENOTCONN;
+	return statfs(path, &fs) != 0 && (errno == ENOTCONN || errno == ECONNABORTED /* while this call waited */);
 }
 
 /* --- preparing ------------------------------------------------------------------------------------------- */
