@@ -77,7 +77,10 @@ def test_the_tour_works_as_pasted(work):
 
 def test_links_lead_somewhere():
     """Relative links of every tracked Markdown file name files that are there."""
-    files = harness.run(["git", "ls-files", "*.md"], cwd=harness.ROOT).stdout.split()
+    p = harness.run(["git", "ls-files", "*.md"], cwd=harness.ROOT, check=False)
+    if p.returncode != 0:
+        pytest.skip("needs a git checkout")
+    files = p.stdout.split()
     missing = []
     for name in files:
         body = (harness.ROOT / name).read_text(encoding="utf-8")
