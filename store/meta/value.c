@@ -31,7 +31,7 @@ static const struct {
 	[VALUE_RUN_START] = { GROUP_FIELD, READ_ONLY },
 	[VALUE_RUN_END] = { GROUP_FIELD, READ_ONLY },
 	[VALUE_RUN_DURATION] = { GROUP_FIELD, READ_ONLY },
-	[VALUE_RUN_PARAM] = { GROUP_KEYED, REMOVABLE },
+	[VALUE_RUN_PARAM] = { GROUP_KEYED, REMOVABLE | NEEDS_FLUSH },
 	[VALUE_RUN_METRIC] = { GROUP_KEYED, REMOVABLE | NEEDS_FLUSH },
 	[VALUE_RUN_HISTORY] = { GROUP_KEYED, REMOVABLE | NEEDS_FLUSH },
 	[VALUE_RUN_TAG] = { GROUP_KEYED, REMOVABLE | ENDED_TOO },
@@ -60,6 +60,13 @@ bool value_size_is_cheap(enum value_kind kind)
 bool value_needs_flush(enum value_kind kind)
 {
 	return kinds[kind].flags & NEEDS_FLUSH;
+}
+
+bool value_open_needs_flush(struct kv_view *view, const struct value_target *target)
+{
+	if (target->kind == VALUE_RUN_PARAM)
+		return value_exists(view, target) == 0;
+	return value_needs_flush(target->kind);
 }
 
 /* --- text ------------------------------------------------------------------------------------------------- */

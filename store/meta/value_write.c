@@ -90,11 +90,6 @@ bool value_writer_wrote(const struct value_writer *w)
 	return w->wrote;
 }
 
-bool value_writer_needs_flush(const struct value_writer *w)
-{
-	return value_needs_flush(w->target.kind) || w->had_value;
-}
-
 /* --- text ------------------------------------------------------------------------------------------------- */
 
 static size_t text_max(enum value_kind kind)
@@ -223,7 +218,7 @@ static int start_text(struct value_writer *w)
  * A param that somebody else's writing made: TEXT must go on as the value does.  What is only its beginning passes for now, as
  * more may follow; value_flush() judges.
  */
-static int repeat_param(struct value_writer *w, struct slice text, struct slice old)
+static int repeat_param(struct slice text, struct slice old)
 {
 	bool begins = text.len <= old.len && slice_has_prefix(old, text);
 	bool whole = text.len == old.len + 1 && slice_has_prefix(text, old) &&
@@ -231,7 +226,6 @@ static int repeat_param(struct value_writer *w, struct slice text, struct slice 
 
 	if (begins || whole)
 		return 0;
-	(void)w;
 	return err_set(-EPERM,
 		       "the param has the value \"%.*s\" already, and params are written once",
 		       old.len > 100 ? 100 : (int)old.len, (const char *)old.data);
@@ -243,9 +237,9 @@ static int put_text(struct value_writer *w, struct slice text, struct slice valu
 	struct slice old;
 	int rc;
 
-	if (t->kind != VALUE_RUN_PARAM)
+	rc = value_check_writable(kv_live(w->m->kv), t); /* it may have ended since the open */
+	if (rc == 0 && t->kind != VALUE_RUN_PARAM)
 		return set_value(w, value);
-	rc = run_check_writable(kv_live(w->m->kv), t->owner);
 	if (rc == 0)
 		rc = param_get(kv_live(w->m->kv), t->owner, t->key, &old, NULL);
 	if (rc == -ENOENT) {
@@ -258,12 +252,11 @@ static int put_text(struct value_writer *w, struct slice text, struct slice valu
 	/* Ours, and nobody took it back and logged another in between. */
 	if (w->mine && slice_has_prefix(text, old))
 		return param_replace(w->m, t->owner, t->key, value);
-	return repeat_param(w, text, old);
+	return repeat_param(text, old);
 }
 
 static ssize_t write_text(struct value_writer *w, struct slice bytes)
 {
-	SCOPED_BUF struct buf old = BUF_INIT;
 	struct slice text, value;
 	size_t before, held = 0;
 	int rc = w->started ? 0 : start_text(w);

@@ -293,6 +293,8 @@ static void test_params(void **state)
 {
 	struct fixture *f = *state;
 	uint32_t run = NEW_RUN;
+	struct value_target lr = rx_target(f, VALUE_RUN_PARAM, run, "lr"),
+			    fresh = rx_target(f, VALUE_RUN_PARAM, run, "fresh");
 	struct value_writer *w;
 	static char big[6100];
 
@@ -307,7 +309,7 @@ static void test_params(void **state)
 	assert_string_equal(rx_read(f, VALUE_RUN_PARAM, run, "lr"), "0.15\n");
 	/* The same in pieces: each goes on as the value does. */
 	w = rx_open(f, VALUE_RUN_PARAM, run, "lr", false);
-	assert_true(value_writer_needs_flush(w));
+	assert_true(value_open_needs_flush(live(f), &lr));
 	assert_int_equal(rx_put(w, "0."), 2);
 	assert_int_equal(value_flush(w), -EPERM);
 	assert_int_equal(rx_put(w, "15"), 2);
@@ -317,7 +319,7 @@ static void test_params(void **state)
 	value_writer_free(w);
 	/* Who makes it goes on with it. */
 	w = rx_open(f, VALUE_RUN_PARAM, run, "note", false);
-	assert_false(value_writer_needs_flush(w));
+	assert_false(value_open_needs_flush(live(f), &fresh));
 	assert_int_equal(rx_put(w, "a\n"), 2);
 	assert_int_equal(rx_put(w, "b\n"), 2);
 	assert_string_equal(rx_read(f, VALUE_RUN_PARAM, run, "note"), "a\nb\n");
@@ -503,6 +505,7 @@ static void test_fields(void **state)
 
 static void test_frozen(void **state)
 {
+	struct value_writer *user;
 	static const struct {
 		enum value_kind kind;
 		const char *key, *text;
@@ -531,7 +534,10 @@ static void test_frozen(void **state)
 
 	assert_int_equal(rx_write(f, VALUE_RUN_PARAM, run, "old", "1\n"), 0);
 	assert_int_equal(rx_put(v, "a"), 1);
+	user = rx_open(f, VALUE_RUN_USER, run, NULL, false);
 	OK(f, run_set_status(f->m, run, RUN_FINISHED, 0));
+	assert_int_equal(rx_put(user, "late\n"), -EPERM);
+	value_writer_free(user);
 	assert_int_equal(rx_put(w, "1\n"), -EPERM);
 	assert_int_equal(rx_put(v, "b"), -EPERM);
 	assert_non_null(strstr(err_reason(), "ended"));
