@@ -16,6 +16,7 @@ struct loop;
 struct pool;
 struct watch;
 struct views;
+struct deciding;
 struct tree_front;			/* fs/tab_tree.c's own */
 
 struct fs {
@@ -42,6 +43,7 @@ struct fs {
 	struct procs *procs;
 	struct watch *watch;
 	struct views *views;
+	struct deciding *deciding;	/* deciding.c: heads that a worker compares */
 	struct tree_front *trees_front;	/* made by tree_front_new, freed by tree_front_free */
 	uint64_t requests;		/* since the mount */
 	uint64_t deferred;		/* requests that wait for something */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fs/deciding.h"
 #include "store/meta/entry.h"
 
 struct tree_front {
@@ -86,16 +87,40 @@ static void forget_write(struct fs *fs, struct head_write *w)
 	free(w);
 }
 
-/* A file head has been written and nobody may write it any more.  In a batch. */
-static int head_written(struct fs *fs, uint32_t tree, bool rewrote, const struct meta_actor *who)
+/*
+ * A file head has been written and nobody may write it any more.  In a batch.  *RET_UNDECIDED: the entry whose comparison with its newest version is
+ * too much for the core; deciding_start() after the batch.
+ */
+static int head_written(struct fs *fs, uint32_t tree, bool rewrote, const struct meta_actor *who, uint32_t *ret_undecided)
 {
 	uint32_t id = head_entry_id(fs, tree);
 	struct entry e;
+	bool differs;
 	int rc = id ? entry_get(fs_view(fs), id, &e) : -ENOENT;
 
+	*ret_undecided = 0;
 	if (rc == -ENOENT || (rc == 0 && (!e.has_head || e.is_dir || e.trashed)))
 		return 0;	/* removed, or replaced, meanwhile */
-	return rc ? rc : entry_written(fs->meta, id, !rewrote && e.newest != 0, who);
+	if (rc || (!rewrote && e.newest != 0))
+		return rc ? rc : entry_written(fs->meta, id, true, who);
+	rc = entry_differs(fs->meta, fs_view(fs), id, DECIDE_ON_CORE, &differs);
+	if (rc == -E2BIG) {
+		*ret_undecided = id;
+		return entry_defer(fs->meta, id, who);
+	}
+	return rc ? rc : entry_cut_known(fs->meta, id, differs, slice_of(NULL, 0), 0, who, NULL);
+}
+
+static int cut_written(struct fs *fs, uint32_t tree, bool rewrote, const struct meta_actor *who)
+{
+	uint32_t undecided = 0;
+	int rc = fs_begin(fs);
+
+	if (rc == 0)
+		rc = fs_end(fs, head_written(fs, tree, rewrote, who, &undecided));
+	if (rc == 0 && undecided)
+		deciding_start(fs, undecided, who);
+	return rc;
 }
 
 void head_write_leave(struct fs *fs, struct head_write *w)
@@ -105,9 +130,7 @@ void head_write_leave(struct fs *fs, struct head_write *w)
 	if (--w->writers > 0)
 		return;
 	if (w->wrote) {
-		rc = fs_begin(fs);
-		if (rc == 0)
-			rc = fs_end(fs, head_written(fs, w->tree, w->rewrote, &w->who));
+		rc = cut_written(fs, w->tree, w->rewrote, &w->who);
 		if (rc < 0)
 			fs_refused(fs, "cut", "/data", rc, err_reason());
 	}
@@ -118,6 +141,7 @@ int head_write_note_rewrite(struct call *c, uint32_t tree, uint32_t ino)
 {
 	struct head_write *w = ino == TREE_ROOT ? find_write(c->fs, tree) : NULL;
 	struct meta_actor who;
+	uint32_t undecided;
 
 	if (w) {
 		w->wrote = w->rewrote = true;
@@ -126,5 +150,5 @@ int head_write_note_rewrite(struct call *c, uint32_t tree, uint32_t ino)
 	if (ino != TREE_ROOT)
 		return head_write_note(c, tree);
 	who = call_actor(c);
-	return head_written(c->fs, tree, true, &who);	/* truncate(2): there will be no close */
+	return head_written(c->fs, tree, true, &who, &undecided);	/* truncate(2): there will be no close; what is large stays pending */
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "fs/deciding.h"
 #include "fs/scratch.h"
 #include "fs/tab_tree.h"
 #include "store/base/clock.h"
@@ -23,9 +24,10 @@ static enum entry_space space_of(uint64_t dir)
 	return (enum entry_space)node_inner(dir);
 }
 
-/* What NAME means, after pending cuts of its head are decided. */
-static int find(struct fs *fs, uint64_t dir, struct slice name, struct entry_found *ret)
+/* What NAME means, after pending cuts of its head are decided; FS_DEFERRED while a worker finds out about one. */
+static int find(struct call *c, uint64_t dir, struct slice name, struct entry_found *ret)
 {
+	struct fs *fs = c->fs;
 	uint32_t id;
 	struct entry_name parsed;
 	int rc = entry_name_parse(name, &parsed);
@@ -35,7 +37,7 @@ static int find(struct fs *fs, uint64_t dir, struct slice name, struct entry_fou
 	if (parsed.kind != ENTRY_NAME_HEAD && !fs->read_only) {
 		rc = entry_find(fs_view(fs), space_of(dir), slice_str(parsed.head), &id);
 		if (rc == 0 && entry_is_pending(fs->meta, id))
-			rc = entry_settle(fs->meta, id);
+			rc = deciding_wait(c, id) ? FS_DEFERRED : entry_settle(fs->meta, id);
 		if (rc)
 			return rc;
 	}
@@ -138,9 +140,10 @@ const struct node_ops alias_ops = {
  * The version that a symlink with TARGET, made in the directory DIR, names: a name of the same directory, however it is led there ("iris@v3.csv",
  * "./…", "../data/…", or absolute below the mount).  An alias is resolved to its version.  -EPERM: it points elsewhere.
  */
-static int resolve_target(struct fs *fs, uint64_t dir, struct slice target, struct entry_found *ret)
+static int resolve_target(struct call *c, uint64_t dir, struct slice target, struct entry_found *ret)
 {
 	SCOPED_BUF struct buf absolute = BUF_INIT;
+	struct fs *fs = c->fs;
 	const char *space = space_of(dir) == ENTRY_DATA ? "data" : "models";
 	const char *text = target.data, *slash = memrchr(text, '/', target.len);
 	struct slice where = slice_of(text, slash ? (size_t)(slash - text) : 0);
@@ -156,7 +159,7 @@ static int resolve_target(struct fs *fs, uint64_t dir, struct slice target, stru
 	rc = buf_err(&absolute);
 	if (rc)
 		return rc;
-	rc = here ? find(fs, dir, name, ret) : -ENOENT;
+	rc = here ? find(c, dir, name, ret) : -ENOENT;
 	if (rc == -ENOENT || (rc == 0 && ret->kind == ENTRY_NAME_HEAD))
 		return err_set(-EPERM, "a symlink in /%s is an alias and must name a version there (ln -sfn NAME@v3.csv NAME@best.csv)", space);
 	return rc;
@@ -228,7 +231,7 @@ static int found_entry(struct call *c, const struct entry_found *found, struct s
 static int space_lookup(struct call *c, uint64_t dir, struct slice name, struct node_entry *ret)
 {
 	struct entry_found found;
-	int rc = find(c->fs, dir, name, &found);
+	int rc = find(c, dir, name, &found);
 
 	if (rc == -ENOENT) {
 		rc = scratch_lookup(c->fs, dir, name, ret);	/* a symlink on its way to be an alias */
@@ -273,7 +276,7 @@ static int make_alias(struct call *c, uint64_t dir, struct slice name, const str
 	struct fs *fs = c->fs;
 	struct entry_name parsed;
 	struct entry_found found, old;
-	int rc = resolve_target(fs, dir, make->target, &found);
+	int rc = resolve_target(c, dir, make->target, &found);
 
 	if (rc == 0)
 		rc = entry_name_parse(name, &parsed);
@@ -283,7 +286,7 @@ static int make_alias(struct call *c, uint64_t dir, struct slice name, const str
 		return scratch_make(c, dir, name, make, ret);
 	if (parsed.kind == ENTRY_NAME_VERSION)
 		return err_set(-EROFS, "versions are cut from the head; an alias is spelt NAME@WORD");
-	if (find(fs, dir, name, &old) == 0)
+	if (find(c, dir, name, &old) == 0)
 		return -EEXIST;
 	rc = fs_begin(fs);
 	if (rc == 0)
@@ -365,7 +368,7 @@ static int remove_name(struct call *c, uint64_t dir, struct slice name, bool is_
 	struct fs *fs = c->fs;
 	struct entry_found found;
 	struct entry_name parsed;
-	int rc = find(fs, dir, name, &found);
+	int rc = deciding_wait(c, 0) ? FS_DEFERRED : find(c, dir, name, &found);
 
 	if (rc == -ENOENT && !is_dir) {
 		rc = scratch_unlink(fs, dir, name);
@@ -431,13 +434,13 @@ static int rename_link(struct call *c, uint64_t dir, struct slice name, struct s
 	if (rc)
 		return rc;
 	if (parsed.kind == ENTRY_NAME_HEAD)
-		return find(fs, dir, to_name, &old) == 0 ? err_set(-EPERM, "a symlink cannot become a dataset or model")
+		return find(c, dir, to_name, &old) == 0 ? err_set(-EPERM, "a symlink cannot become a dataset or model")
 							  : scratch_rename(fs, dir, name, dir, to_name, flags);
 	if (parsed.kind == ENTRY_NAME_VERSION)
 		return err_set(-EROFS, "versions are cut from the head; an alias is spelt NAME@WORD");
-	if (flags && (flags != 1 || find(fs, dir, to_name, &old) == 0))
+	if (flags && (flags != 1 || find(c, dir, to_name, &old) == 0))
 		return flags == 1 ? -EEXIST : -EINVAL;
-	rc = resolve_target(fs, dir, buf_slice(&target), &found);
+	rc = resolve_target(c, dir, buf_slice(&target), &found);
 	if (rc == 0)
 		rc = fs_begin(fs);
 	if (rc == 0)
@@ -501,7 +504,9 @@ static int space_rename(struct call *c, uint64_t dir, struct slice name, uint64_
 
 	if (to_dir != dir || node_kind(dir) != NODE_SPACE)
 		return FS_NOT_MINE;
-	rc = find(fs, dir, name, &found);
+	if (deciding_wait(c, 0))
+		return FS_DEFERRED;
+	rc = find(c, dir, name, &found);
 	if (rc == -ENOENT)
 		return rename_link(c, dir, name, to_name, flags);
 	if (rc == 0 && found.kind == ENTRY_NAME_VERSION)
@@ -661,6 +666,8 @@ static int space_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_
 	int rc = 0;
 
 	(void)h;
+	if (deciding_wait(c, 0))
+		return FS_DEFERRED;
 	if (entry_is_pending(c->fs->meta, 0) && !c->fs->read_only)
 		rc = entry_settle(c->fs->meta, 0);
 	if (rc == 0)

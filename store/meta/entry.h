@@ -120,6 +120,10 @@ MUST_CHECK int entry_cut(struct meta *m, uint32_t id, struct slice message, uint
 MUST_CHECK int entry_cut_known(struct meta *m, uint32_t id, bool differs, struct slice message, uint32_t run, const struct meta_actor *who, uint32_t *ret_n);
 /* The last descriptor that may write a file head was closed.  APPENDED: only appended to: then the cut waits two quiet seconds (or entry_settle).  In a batch. */
 MUST_CHECK int entry_written(struct meta *m, uint32_t id, bool appended, const struct meta_actor *who);
+/* As entry_written(), but whether the head differs is being found out elsewhere: nothing is cut by time, only by entry_settle() and what follows.
+ * entry_decided(): it was found out (and cut, by entry_cut_known()). */
+MUST_CHECK int entry_defer(struct meta *m, uint32_t id, const struct meta_actor *who);		/* in a batch */
+void entry_decided(struct meta *m, uint32_t id);
 /* Anyone looks for versions: pending cuts of ID (0: of all) happen now.  Opens its own batch; cheap when nothing is pending. */
 MUST_CHECK int entry_settle(struct meta *m, uint32_t id);
 MUST_CHECK int entry_settle_due(struct meta *m, int64_t now_mono_ms, int64_t *ret_next_ms);	/* timer; own batch; *RET_NEXT_MS -1: nothing pending */

@@ -20,13 +20,14 @@
 #include "store/meta/rows.h"
 
 #define QUIET_MS 2000
+#define NOT_BY_TIME INT64_MAX
 #define RETRY_MS 5000		/* after a cut that failed, by a full disk for instance */
 
 struct pending {
 	uint32_t id;
 	uint32_t tree;		/* the head that waits: not one that came after it */
 	struct meta_actor who;
-	int64_t due_ms;		/* clock_mono_ms() */
+	int64_t due_ms;		/* clock_mono_ms(); NOT_BY_TIME */
 };
 
 struct entries {		/* core thread */
@@ -47,7 +48,7 @@ static struct pending *pending_find(const struct entries *es, uint32_t id)
 	return NULL;
 }
 
-static int pending_put(struct entries *es, const struct entry *e, const struct meta_actor *who)
+static int pending_put(struct entries *es, const struct entry *e, const struct meta_actor *who, int64_t due_ms)
 {
 	struct pending *p = pending_find(es, e->id);
 
@@ -62,7 +63,7 @@ static int pending_put(struct entries *es, const struct entry *e, const struct m
 	}
 	if (p == NULL)
 		p = &es->items[es->count++];
-	*p = (struct pending){ e->id, e->tree, *who, clock_mono_ms() + QUIET_MS };
+	*p = (struct pending){ e->id, e->tree, *who, due_ms };
 	return 0;
 }
 
@@ -117,7 +118,25 @@ int entry_written(struct meta *m, uint32_t id, bool appended, const struct meta_
 	if (!appended)
 		return entry_cut(m, id, nothing, 0, who, NULL);
 	rc = who->run != 0 ? entry_mark_written(m, id, who->run) : 0;
-	return rc < 0 ? rc : pending_put(m->state->entries, &e, who);
+	return rc < 0 ? rc : pending_put(m->state->entries, &e, who, clock_mono_ms() + QUIET_MS);
+}
+
+int entry_defer(struct meta *m, uint32_t id, const struct meta_actor *who)
+{
+	struct entry e;
+	int rc = entry_get(kv_live(m->kv), id, &e);
+
+	if (rc == 0 && who->run != 0)
+		rc = entry_mark_written(m, id, who->run);
+	return rc < 0 ? rc : pending_put(m->state->entries, &e, who, NOT_BY_TIME);
+}
+
+void entry_decided(struct meta *m, uint32_t id)
+{
+	struct pending *p = pending_find(m->state->entries, id);
+
+	if (p != NULL)
+		pending_drop(m->state->entries, p);
 }
 
 /* --- settling ----------------------------------------------------------------------------------------------- */
@@ -193,7 +212,7 @@ int entry_settle_due(struct meta *m, int64_t now_mono_ms, int64_t *ret_next_ms)
 			first = rc;
 	}
 	for (size_t i = 0; i < es->count; i++) {
-		if (*ret_next_ms < 0 || es->items[i].due_ms < *ret_next_ms)
+		if (es->items[i].due_ms != NOT_BY_TIME && (*ret_next_ms < 0 || es->items[i].due_ms < *ret_next_ms))
 			*ret_next_ms = es->items[i].due_ms;
 	}
 	return first;

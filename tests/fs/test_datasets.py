@@ -97,6 +97,26 @@ def test_a_version_never_changes(mount, flags):
     assert (before.st_ino, before.st_mtime_ns, before.st_mode) == (after.st_ino, after.st_mtime_ns, after.st_mode)
 
 
+def test_large_heads_are_cut_when_they_differ(mount):
+    head = mount / "data/big.bin"
+    data = os.urandom(12 << 20)
+
+    def save(content):
+        with open(head, "wb") as f:
+            f.write(content)
+    save(data)
+    save(data)  # equal: nothing; whoever looks waits until that is known
+    assert names(mount / "data") == ["big.bin", "big@latest.bin", "big@v1.bin"]
+    save(data[:-1] + b"x")
+    assert os.path.exists(mount / "data/big@v2.bin")
+    save(data)
+    os.rename(head, mount / "data/other.bin")
+    assert read(mount / "data/other@v3.bin") == data
+    save(data)
+    os.unlink(head)
+    assert read(mount / "data/big@v1.bin") == data
+
+
 def test_version_names_go_before_the_last_extension(mount):
     for name, version in [("a.csv", "a@v1.csv"), ("a.tar.gz", "a@v1.tar.gz"), ("b.csv.gz", "b@v1.csv.gz"),
                           ("LICENSE", "LICENSE@v1"), ("a.b.c", "a.b@v1.c")]:
