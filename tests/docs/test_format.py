@@ -62,7 +62,7 @@ def test_an_unknown_ro_compat_bit_makes_it_read_only(store):
 
 def test_tables_are_those_of_the_header():
     header = (harness.ROOT / "store/kv/tables.h").read_text()
-    have = {int(n): name for name, n in re.findall(r"TABLE_(\w+)\s*= (\d+)", header)}
+    have = {int(n): name for name, n in re.findall(r"TABLE_(\w+)\s*=\s*(\d+)", header)}
     told = {int(n): name for n, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", SECTION, re.M)}
     assert told == have
 
