@@ -201,7 +201,7 @@ int value_open_target(struct call *c, const struct value_target *t, struct handl
 	vh->created = created;
 	h->state = vh;
 	h->direct_io = true;
-	h->noflush = !handle_writes(h) || !value_needs_flush(t->kind);
+	h->noflush = !handle_writes(h) || !value_open_needs_flush(fs_view(c->fs), t);
 	return 0;
 }
 

@@ -57,7 +57,7 @@ bool value_size_is_cheap(enum value_kind kind)
 	return kinds[kind].group != GROUP_TABLE && kinds[kind].group != GROUP_RUN_VIEW;
 }
 
-bool value_needs_flush(enum value_kind kind)
+static bool value_needs_flush(enum value_kind kind)
 {
 	return kinds[kind].flags & NEEDS_FLUSH;
 }

@@ -78,7 +78,6 @@ MUST_CHECK int value_writer_new(struct meta *m, const struct value_target *targe
 				const struct meta_actor *who, struct value_writer **ret);
 MUST_CHECK ssize_t value_write(struct value_writer *w, struct slice bytes);
 MUST_CHECK int value_flush(struct value_writer *w);
-bool value_needs_flush(enum value_kind kind); /* metrics, history, JSON; params maybe */
 /* The same at an open: a param needs it only when it has a value already (what is only the beginning of that value is refused at close). */
 bool value_open_needs_flush(struct kv_view *view, const struct value_target *target);
 bool value_writer_wrote(const struct value_writer *w); /* anything logged or pending through it? */
