@@ -401,7 +401,7 @@ check-asan: deps-test                   ## all but the documents' tests with ASa
 	$(submake) MODE=asan units
 	$(Q)$(runner) --mode asan unit fs cli trainer
 
-check-tsan: deps-test                   ## the threads with TSan: mount tests and $(THREAD_TESTS)
+check-tsan: deps-test                   ## what has threads with TSan: some unit tests, mounts, command line
 	$(submake) MODE=tsan units
 	$(Q)$(runner) --mode tsan threads fs cli
 

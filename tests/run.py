@@ -4,9 +4,9 @@
 
     tests/run.py [--build build] [--mode release|asan|tsan] [--keep] [KIND|PATH...] [-- PYTEST ARGS]
 
-KIND is all, static (tidy.py and check-headers), unit, fs, cli, trainer or docs; a PATH is one unit
-program's name (test_buf) or anything pytest takes (tests/fs/test_runs.py::test_x).  $TESTS, when
-set, stands for the KINDs.
+KIND is all, static (tidy.py and check-headers), unit, threads (the unit programs that have them),
+fs, cli, trainer or docs; a PATH is one unit program's name (test_buf) or anything pytest takes
+(tests/fs/test_runs.py::test_x).  $TESTS, when set, stands for the KINDs.
 
 Unit programs speak TAP (cmocka); the other folders are pytest files.  Every test works below one
 directory, $LABFS_TEST_DIR, and $TMPDIR is inside it; when all are done nothing may be left: no
@@ -60,12 +60,12 @@ def say(text):
 # ---- unit programs ------------------------------------------------------------------------
 
 
-def unit_names():
+def unit_names(lists=("UNIT_TESTS", "TRAINER_UNIT_TESTS")):
     """The unit programs by the Makefile's own lists."""
     with open(os.path.join(ROOT, "Makefile"), encoding="utf-8") as f:
         text = f.read().replace("\\\n", " ")
     names = []
-    for var in ("UNIT_TESTS", "TRAINER_UNIT_TESTS"):
+    for var in lists:
         found = re.search(rf"^{var} :=(.*)$", text, re.M)
         names += found.group(1).split() if found else []
     return names
@@ -346,6 +346,8 @@ def main():
     for w in what:
         if w == "unit":
             units += unit_names()
+        elif w == "threads":
+            units += unit_names(("THREAD_TESTS",))
         elif w in FOLDERS:
             if glob.glob(os.path.join(ROOT, "tests", w, "test_*.py")):
                 paths.append(f"tests/{w}")
@@ -374,7 +376,8 @@ def main():
         if opts.keep:
             say(f"kept: {opts.dir}")
         else:
-            shutil.rmtree(opts.dir, ignore_errors=True)
+            if not mounts_below(opts.dir):
+                shutil.rmtree(opts.dir, ignore_errors=True)
             if os.path.exists(opts.dir):
                 count.add(failed=1, note=f"left behind: {opts.dir} cannot be removed")
 
