@@ -261,10 +261,9 @@ static int fill_restored(void *arg, int dirfd)
 	return rc;
 }
 
-int store_restore(const char *path, int fd, bool allow_remote)
+int store_restore(const char *path, int fd, bool allow_remote, char ret_remote[32])
 {
 	struct restore r = { .in = archive_read_new() };
-	char remote[32];
 	int rc;
 
 	err_clear();
@@ -274,7 +273,7 @@ int store_restore(const char *path, int fd, bool allow_remote)
 	if (archive_read_open_fd(r.in, fd, PIECE) != ARCHIVE_OK)
 		rc = err_set(-EBADMSG, "not a backup of a labfs store: %s", archive_error_string(r.in));
 	else
-		rc = store_build(path, allow_remote, remote, fill_restored, &r);
+		rc = store_build(path, allow_remote, ret_remote, fill_restored, &r);
 	archive_read_free(r.in);
 	return rc;
 }

@@ -103,6 +103,6 @@ MUST_CHECK int store_compact(struct store *s, uint64_t *freed);
  */
 MUST_CHECK int store_backup(struct store *s, struct kv_view *snapshot, int (*write)(void *arg, struct slice bytes), void *arg);
 /* A store at PATH from a backup. Errors as store_create, -EBADMSG not a backup of ours. */
-MUST_CHECK int store_restore(const char *path, int fd, bool allow_remote);
+MUST_CHECK int store_restore(const char *path, int fd, bool allow_remote, char ret_remote[32]);
 
 #endif

@@ -10,14 +10,14 @@
 
 #include "tools/cli/command.h"
 
-static int restore(const char *path, const char *file, bool allow_remote)
+static int restore(const char *path, const char *file, bool allow_remote, char ret_remote[32])
 {
 	int fd = strcmp(file, "-") == 0 ? dup(0) : open(file, O_RDONLY | O_CLOEXEC);
 	int rc;
 
 	if (fd < 0)
 		return err_set(-errno, "%s: %s", file, strerror(errno));
-	rc = store_restore(path, fd, allow_remote);
+	rc = store_restore(path, fd, allow_remote, ret_remote);
 	close(fd);
 	return rc;
 }
@@ -35,7 +35,7 @@ int cmd_init(struct command_env *env)
 		path = getenv("LABFS_STORE");
 	if (!path || !*path)
 		path = ".labfs";
-	rc = from ? restore(path, from, allow_remote) : store_create(path, allow_remote, remote);
+	rc = from ? restore(path, from, allow_remote, remote) : store_create(path, allow_remote, remote);
 	if (rc)
 		return env_fail(env, rc);
 	if (remote[0])
