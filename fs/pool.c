@@ -123,8 +123,14 @@ void pool_free(struct pool *p)
 void job_submit(struct fs *fs, enum job_queue queue, uint64_t key, struct job *job)
 {
 	uint64_t mixed = (key * 0x9e3779b97f4a7c15u) >> 32;
-	struct worker *w = &fs->pool->worker[queues[queue].first + mixed % queues[queue].count];
+	struct worker *w;
 
+	if (!fs->pool) {			/* leaving: what a finished job still wants is done at once */
+		job->work(job);
+		job->done(job);
+		return;
+	}
+	w = &fs->pool->worker[queues[queue].first + mixed % queues[queue].count];
 	job->next = NULL;
 	pthread_mutex_lock(&w->lock);
 	*w->last = job;

@@ -439,6 +439,7 @@ static int serve_end(struct server *s, int rc)
 	if (fs->handles)
 		release_handles(fs);
 	pool_free(fs->pool);
+	fs->pool = NULL;
 	if (fs->loop)
 		loop_take_messages(fs->loop);
 	tree_front_free(fs);

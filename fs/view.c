@@ -25,16 +25,7 @@ struct view {
 struct views {
 	struct view *slot[CACHE];
 	unsigned next;
-};
-
-struct render {
-	struct job job;
-	struct call *call;
-	struct fs *fs;
-	struct kv_view *snapshot;
-	struct value_target target;
-	struct view *view;
-	int rc;
+	struct render *renders;		/* under way */
 };
 
 /* --- one view ------------------------------------------------------------------------------------- */
@@ -149,6 +140,13 @@ static bool is_big(struct kv_view *kv, const struct value_target *target)
 
 /* --- the cache ------------------------------------------------------------------------------------------ */
 
+static struct views *views_of(struct fs *fs)
+{
+	if (!fs->views)
+		fs->views = calloc(1, sizeof(*fs->views));
+	return fs->views;
+}
+
 static struct view *cached(struct fs *fs, uint64_t node)
 {
 	for (size_t i = 0; fs->views && i < CACHE; i++) {
@@ -164,9 +162,7 @@ static void remember(struct fs *fs, struct view *v)
 {
 	struct view **slot = NULL;
 
-	if (!fs->views)
-		fs->views = calloc(1, sizeof(*fs->views));
-	if (!fs->views)
+	if (!views_of(fs))
 		return;
 	for (size_t i = 0; i < CACHE && !slot; i++)
 		if (fs->views->slot[i] && fs->views->slot[i]->node == v->node)
@@ -188,6 +184,24 @@ void views_free(struct fs *fs)
 
 /* --- by a worker ------------------------------------------------------------------------------------------ */
 
+struct waiter {
+	struct call *call;
+	struct waiter *next;
+};
+
+/* One rendering a node at a time; who comes while it runs and something has changed waits for the next. */
+struct render {
+	struct job job;
+	struct fs *fs;
+	struct kv_view *snapshot;
+	uint64_t node, seq;
+	struct value_target target;
+	struct view *view;
+	struct waiter *waiters, *late;
+	struct render *next;		/* of fs->views->renders */
+	int rc;
+};
+
 static void render_work(struct job *job)
 {
 	struct render *r = (struct render *)job;
@@ -195,54 +209,149 @@ static void render_work(struct job *job)
 	r->rc = render(r->snapshot, &r->target, r->view, store_dirfd(r->fs->store));
 }
 
+static void render_done(struct job *job);
+
+/* Begin rendering what is there now.  The waiters are R's already. */
+static int render_start(struct render *r)
+{
+	int rc;
+
+	r->job.work = render_work;
+	r->job.done = render_done;
+	r->view = view_new(r->node);
+	if (!r->view)
+		return -ENOMEM;
+	rc = kv_publish(r->fs->kv);
+	if (rc == 0)
+		rc = kv_snapshot_open(r->fs->kv, &r->snapshot);
+	if (rc < 0) {
+		view_unref(r->view);
+		r->view = NULL;
+		return rc;
+	}
+	r->seq = kv_seq(r->fs->kv);
+	job_submit(r->fs, JOB_BYTES, r->node, &r->job);
+	return 0;
+}
+
+static void answer(struct waiter *waiters, struct view *v)
+{
+	while (waiters) {
+		struct waiter *w = waiters;
+
+		waiters = w->next;
+		v->refs++;
+		w->call->view = v;
+		call_retry(w->call);
+		free(w);
+	}
+}
+
+static void refuse(struct waiter *waiters, int rc)
+{
+	while (waiters) {
+		struct waiter *w = waiters;
+
+		waiters = w->next;
+		call_reply_err(w->call, rc);
+		free(w);
+	}
+}
+
+/* Those whose callers are gone need no rendering. */
+static void drop_answered(struct waiter **at)
+{
+	while (*at) {
+		struct waiter *w = *at;
+
+		if (!w->call->answered) {
+			at = &w->next;
+			continue;
+		}
+		*at = w->next;
+		call_reply_err(w->call, -EINTR);
+		free(w);
+	}
+}
+
+static void render_unlink(struct render *r)
+{
+	struct render **at = &r->fs->views->renders;
+
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+}
+
 static void render_done(struct job *job)
 {
 	struct render *r = (struct render *)job;
-	struct call *c = r->call;
+	struct waiter *waiters = r->waiters;
 	struct view *v = r->view;
+	struct fs *fs = r->fs;
 	int rc = r->rc;
 
 	kv_snapshot_close(r->snapshot);
-	if (rc == 0)
-		remember(r->fs, v);
-	free(r);
-	if (rc < 0) {
-		view_unref(v);
-		call_reply_err(c, rc);
-		return;
+	r->snapshot = NULL;
+	r->view = NULL;
+	drop_answered(&r->late);
+	r->waiters = r->late;
+	r->late = NULL;
+	if (!r->waiters || render_start(r) < 0) {
+		render_unlink(r);
+		refuse(r->waiters, -EIO);
+		free(r);
 	}
-	c->view = v;
-	call_retry(c);
+	if (rc == 0) {
+		remember(fs, v);
+		answer(waiters, v);
+	} else {
+		refuse(waiters, rc);
+	}
+	view_unref(v);
+}
+
+static int add_waiter(struct call *c, struct waiter **list)
+{
+	struct waiter *w = malloc(sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	w->call = call_defer(c);
+	if (!w->call) {
+		free(w);
+		return -ENOMEM;
+	}
+	w->next = *list;
+	*list = w;
+	return FS_DEFERRED;
 }
 
 static int render_later(struct call *c, uint64_t node, const struct value_target *target)
 {
-	struct render *r = calloc(1, sizeof(*r));
-	int rc = -ENOMEM;
+	struct views *views = views_of(c->fs);
+	struct render *r;
+	int rc;
 
+	if (!views)
+		return -ENOMEM;
+	for (r = views->renders; r; r = r->next)
+		if (r->node == node)
+			return add_waiter(c, r->seq == kv_seq(c->fs->kv) ? &r->waiters : &r->late);
+	r = calloc(1, sizeof(*r));
 	if (!r)
 		return -ENOMEM;
-	r->job.work = render_work;
-	r->job.done = render_done;
 	r->fs = c->fs;
+	r->node = node;
 	r->target = *target;
-	r->view = view_new(node);
-	if (r->view)
-		rc = kv_publish(c->fs->kv);
-	if (rc == 0)
-		rc = kv_snapshot_open(c->fs->kv, &r->snapshot);
-	if (rc == 0) {
-		r->call = call_defer(c);
-		rc = r->call ? 0 : -ENOMEM;
-	}
+	rc = render_start(r);
 	if (rc < 0) {
-		kv_snapshot_close(r->snapshot);
-		view_unref(r->view);
 		free(r);
 		return rc;
 	}
-	job_submit(c->fs, JOB_BYTES, node, &r->job);
-	return FS_DEFERRED;
+	r->next = views->renders;
+	views->renders = r;
+	return add_waiter(c, &r->waiters);
 }
 
 int view_get(struct call *c, uint64_t node, const struct value_target *target, struct view **ret)
