@@ -61,7 +61,7 @@ void call_on_interrupt(struct call *deferred, void (*fn)(struct call *c, void *a
 void call_retry(struct call *c)
 {
 	if (c->answered)
-		call_reply_err(c, -EINTR);	/* frees */
+		call_reply_err(c, -EINTR); /* frees */
 	else
 		c->again(c);
 }
@@ -90,10 +90,16 @@ static bool call_take_reply(struct call *c)
 static bool is_everyday(int rc)
 {
 	switch (-rc) {
-	case ENOENT: case ENODATA: case EINTR: case EAGAIN: case ENOSYS: case ERANGE: case ENXIO: case EEXIST: case EOPNOTSUPP:
-		return true;
-	default:
-		return false;
+	case ENOENT:
+	case ENODATA:
+	case EINTR:
+	case EAGAIN:
+	case ENOSYS:
+	case ERANGE:
+	case ENXIO:
+	case EEXIST:
+	case EOPNOTSUPP: return true;
+	default: return false;
 	}
 }
 
@@ -112,7 +118,8 @@ void call_note(struct call *c, int rc)
 			buf_add_ch(&path, '/');
 		buf_add_slice(&path, c->name);
 	}
-	fs_refused(c->fs, c->op, path.data ? path.data : "?", rc, reason[0] ? reason : err_text(rc));
+	fs_refused(c->fs, c->op, path.data ? path.data : "?", rc,
+		   reason[0] ? reason : err_text(rc));
 }
 
 void call_drop_handle(struct call *c, bool opened)
@@ -254,7 +261,9 @@ int call_may_change(const struct call *c, uint32_t owner)
 {
 	if (c->uid == owner || c->uid == 0 || c->uid == c->fs->owner_uid)
 		return 0;
-	return err_set(-EACCES, "it belongs to uid %u: only that user and the store's owner may change it", owner);
+	return err_set(-EACCES,
+		       "it belongs to uid %u: only that user and the store's owner may change it",
+		       owner);
 }
 
 struct meta_actor call_actor(const struct call *c)

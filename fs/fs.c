@@ -13,7 +13,8 @@
 #include "fs/fs.h"
 #include "fs/refusal.h"
 
-#define NOTIFY_INC_EPOCH 8		/* FUSE_NOTIFY_INC_EPOCH of linux/fuse.h since 6.16; libfuse 3.14 has no call for it */
+#define NOTIFY_INC_EPOCH                                                                           \
+	8 /* FUSE_NOTIFY_INC_EPOCH of linux/fuse.h since 6.16; libfuse 3.14 has no call for it */
 
 int fs_begin(struct fs *fs)
 {
@@ -32,7 +33,11 @@ int fs_end(struct fs *fs, int rc)
 
 bool fs_epoch_works(struct fs *fs)
 {
-	struct { uint32_t len; int32_t code; uint64_t unique; } msg = { sizeof(msg), NOTIFY_INC_EPOCH, 0 };
+	struct {
+		uint32_t len;
+		int32_t code;
+		uint64_t unique;
+	} msg = { sizeof(msg), NOTIFY_INC_EPOCH, 0 };
 
 	return write(fuse_session_fd(fs->session), &msg, sizeof(msg)) == (ssize_t)sizeof(msg);
 }
@@ -40,7 +45,7 @@ bool fs_epoch_works(struct fs *fs)
 void fs_names_changed(struct fs *fs)
 {
 	if (fs->has_epoch)
-		(void)fs_epoch_works(fs);	/* fails only when the mount is gone */
+		(void)fs_epoch_works(fs); /* fails only when the mount is gone */
 }
 
 double fs_entry_timeout(const struct fs *fs)
@@ -50,7 +55,8 @@ double fs_entry_timeout(const struct fs *fs)
 
 void fs_attr_changed(struct fs *fs, uint64_t node)
 {
-	(void)fuse_lowlevel_notify_inval_inode(fs->session, node, -1, 0);	/* -ENOENT: the kernel does not know it */
+	(void)fuse_lowlevel_notify_inval_inode(fs->session, node, -1,
+					       0); /* -ENOENT: the kernel does not know it */
 }
 
 struct inval_job {

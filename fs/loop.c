@@ -22,24 +22,24 @@
 #include "store/base/clock.h"
 #include "store/base/log.h"
 
-#define SPARE_BUFFERS 8u
-#define WORK_AT_LEAST_MS 10		/* between two background steps while requests keep coming */
+#define SPARE_BUFFERS    8u
+#define WORK_AT_LEAST_MS 10 /* between two background steps while requests keep coming */
 
 struct loop {
-	struct fs *fs;			/* immutable */
-	pthread_t core, waker;		/* immutable */
+	struct fs *fs;         /* immutable */
+	pthread_t core, waker; /* immutable */
 	atomic_bool pending, reading, stop;
 
 	pthread_mutex_t lock;
-	pthread_cond_t changed;		/* of next_due, pending, ending */
-	struct core_msg *msgs, **msgs_last;	/* protected by lock, as all down to `ending` */
+	pthread_cond_t changed;             /* of next_due, pending, ending */
+	struct core_msg *msgs, **msgs_last; /* protected by lock, as all down to `ending` */
 	struct job *done, **done_last;
-	int64_t next_due_ms;		/* -1: no timer */
+	int64_t next_due_ms; /* -1: no timer */
 	void *spare[SPARE_BUFFERS];
 	unsigned spares;
 	bool ending;
 
-	struct fuse_buf buf;		/* core thread, as all below */
+	struct fuse_buf buf; /* core thread, as all below */
 	int64_t due_ms[TIMER_END];
 	void (*timer[TIMER_END])(struct fs *fs);
 	bool (*step[WORK_END])(struct fs *fs);
@@ -220,7 +220,7 @@ static void find_buffer(struct loop *l)
 	pthread_mutex_lock(&l->lock);
 	if (l->spares)
 		l->buf.mem = l->spare[--l->spares];
-	pthread_mutex_unlock(&l->lock);	/* else libfuse allocates one of its size */
+	pthread_mutex_unlock(&l->lock); /* else libfuse allocates one of its size */
 }
 
 /* --- timers and background work ----------------------------------------------------------------------- */
@@ -283,7 +283,7 @@ static void work_step(struct loop *l)
 {
 	for (size_t i = 0; i < WORK_END; i++) {
 		unsigned n = l->next_step++ % WORK_END;
-		bool (*step)(struct fs *fs) = l->step[n];
+		bool (*step)(struct fs * fs) = l->step[n];
 
 		if (!step)
 			continue;
@@ -364,7 +364,8 @@ int loop_run(struct loop *l, void (*after_first)(struct fs *fs))
 
 	while (!atomic_load(&l->stop) && !fuse_session_exited(l->fs->session)) {
 		between_requests(l);
-		if (has_work(l) && (clock_mono_ms() - l->last_step_ms > WORK_AT_LEAST_MS || !request_waits(l))) {
+		if (has_work(l) &&
+		    (clock_mono_ms() - l->last_step_ms > WORK_AT_LEAST_MS || !request_waits(l))) {
 			work_step(l);
 			continue;
 		}

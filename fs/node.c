@@ -67,7 +67,8 @@ void node_path(struct fs *fs, uint64_t node, struct buf *out)
 uint32_t node_hash(struct slice name)
 {
 	struct digest d = hash_xxh3(name, 0);
-	uint32_t h = (uint32_t)d.bytes[0] << 24 | (uint32_t)d.bytes[1] << 16 | (uint32_t)d.bytes[2] << 8 | d.bytes[3];
+	uint32_t h = (uint32_t)d.bytes[0] << 24 | (uint32_t)d.bytes[1] << 16 |
+		     (uint32_t)d.bytes[2] << 8 | d.bytes[3];
 
 	return h ? h : 1;
 }
@@ -76,7 +77,8 @@ uint32_t node_hash(struct slice name)
  * The kernel checks mode bits; which of two users may change something is call_may_change()'s to say.  What another user
  * made has the store owner's group (or group=), which may write: so that the store's owner gets as far as our own check.
  */
-void node_fill_attr(struct fs *fs, struct node_attr *ret, uint32_t mode, uint32_t uid, uint32_t gid, uint64_t size, int64_t mtime_ms)
+void node_fill_attr(struct fs *fs, struct node_attr *ret, uint32_t mode, uint32_t uid, uint32_t gid,
+		    uint64_t size, int64_t mtime_ms)
 {
 	int64_t ms = mtime_ms ? mtime_ms : fs->created_ms;
 	struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
@@ -125,21 +127,24 @@ int node_entry(struct call *c, uint64_t node, struct node_entry *ret)
 
 static bool is_view(const struct node_row *row)
 {
-	return (row->kind == NODE_RUN_FIELD || row->kind == NODE_EXPERIMENT_FIELD) && !value_size_is_cheap((enum value_kind)row->inner);
+	return (row->kind == NODE_RUN_FIELD || row->kind == NODE_EXPERIMENT_FIELD) &&
+	       !value_size_is_cheap((enum value_kind)row->inner);
 }
 
-int node_row_entry(struct call *c, const struct node_row *row, uint32_t object, struct node_entry *ret)
+int node_row_entry(struct call *c, const struct node_row *row, uint32_t object,
+		   struct node_entry *ret)
 {
 	struct run run;
 	int rc;
 
 	if (row->kind != NODE_TREE_HEAD)
 		return node_entry(c, node_id(row->kind, object, row->inner), ret);
-	rc = run_get(fs_view(c->fs), object, &run);	/* a run's artifacts */
+	rc = run_get(fs_view(c->fs), object, &run); /* a run's artifacts */
 	return rc < 0 ? rc : node_entry(c, node_id(NODE_TREE_HEAD, run.tree, TREE_ROOT), ret);
 }
 
-int node_rows_list(struct call *c, const struct node_row *rows, uint32_t object, uint64_t cookie, struct dir_fill *fill)
+int node_rows_list(struct call *c, const struct node_row *rows, uint32_t object, uint64_t cookie,
+		   struct dir_fill *fill)
 {
 	for (uint64_t i = 0; rows[i].name; i++) {
 		struct node_entry e = { .node = 0 };
@@ -163,7 +168,8 @@ int node_rows_list(struct call *c, const struct node_row *rows, uint32_t object,
 	return 0;
 }
 
-int node_setattr_nothing(struct call *c, uint64_t node, struct handle *h, const struct stat *st, int to_set, struct node_attr *ret)
+int node_setattr_nothing(struct call *c, uint64_t node, struct handle *h, const struct stat *st,
+			 int to_set, struct node_attr *ret)
 {
 	const struct node_ops *ops = node_ops_of(node);
 
@@ -172,7 +178,8 @@ int node_setattr_nothing(struct call *c, uint64_t node, struct handle *h, const 
 	return ops ? ops->getattr(c, node, h, ret) : -ENOENT;
 }
 
-void node_fill_link(struct fs *fs, struct node_attr *ret, uint32_t uid, uint32_t gid, size_t target_len, int64_t mtime_ms)
+void node_fill_link(struct fs *fs, struct node_attr *ret, uint32_t uid, uint32_t gid,
+		    size_t target_len, int64_t mtime_ms)
 {
 	node_fill_attr(fs, ret, S_IFLNK | 0777, uid, gid, target_len, mtime_ms);
 	ret->timeout = 0;

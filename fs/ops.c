@@ -69,7 +69,8 @@ bool ops_try_again(struct call *c, int rc, bool *tried)
 	return background_make_room(c->fs);
 }
 
-int ops_change_name(struct call *c, int (*ask)(const struct node_ops *ops, struct call *c, void *arg), void *arg)
+int ops_change_name(struct call *c,
+		    int (*ask)(const struct node_ops *ops, struct call *c, void *arg), void *arg)
 {
 	const struct node_ops *own = node_ops_of(c->node);
 	bool tried = false;
@@ -96,12 +97,15 @@ void ops_reply_status(struct call *c, int rc)
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	(void)userdata;
-	conn->max_background = 65535;		/* RELEASE never queues behind background reads */
+	conn->max_background = 65535; /* RELEASE never queues behind background reads */
 	conn->congestion_threshold = 65535;
 	conn->time_gran = 1;
-	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_READDIRPLUS_AUTO |
-				  FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_IOCTL_DIR);
-	conn->want |= conn->capable & (FUSE_CAP_READDIRPLUS | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_ASYNC_READ);
+	conn->want &=
+		~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
+			    FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA |
+			    FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_IOCTL_DIR);
+	conn->want |= conn->capable &
+		      (FUSE_CAP_READDIRPLUS | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_ASYNC_READ);
 }
 
 const struct fuse_lowlevel_ops fs_ops = {

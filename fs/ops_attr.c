@@ -35,9 +35,12 @@ void op_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	do_getattr(&c);
 }
 
-void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *st, int to_set, struct fuse_file_info *fi)
+void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *st, int to_set,
+		struct fuse_file_info *fi)
 {
-	struct call call = ops_call(req, to_set & FUSE_SET_ATTR_SIZE ? "truncate" : "setattr", node), *c = &call;
+	struct call call = ops_call(req, to_set & FUSE_SET_ATTR_SIZE ? "truncate" : "setattr",
+				    node),
+		    *c = &call;
 	const struct node_ops *ops = node_ops_of(node);
 	struct node_attr a = { .timeout = 0 };
 	bool tried = false;
@@ -110,7 +113,10 @@ void op_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t size)
 		return;
 	}
 	c = ops_call(req, "getxattr", node);
-	reply_xattr(&c, ops && ops->getxattr ? ops->getxattr(&c, node, slice_str(name), &value) : -ENODATA, &value, size);
+	reply_xattr(&c,
+		    ops && ops->getxattr ? ops->getxattr(&c, node, slice_str(name), &value)
+					 : -ENODATA,
+		    &value, size);
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
@@ -127,7 +133,8 @@ static int check_xattr_change(struct call *c, const char *name)
 	return is_user_xattr(name) ? ops_check_change(c) : -EOPNOTSUPP;
 }
 
-void op_setxattr(fuse_req_t req, fuse_ino_t node, const char *name, const char *value, size_t size, int flags)
+void op_setxattr(fuse_req_t req, fuse_ino_t node, const char *name, const char *value, size_t size,
+		 int flags)
 {
 	struct call call = ops_call(req, "setxattr", node), *c = &call;
 	const struct node_ops *ops = node_ops_of(node);
@@ -151,7 +158,8 @@ void op_removexattr(fuse_req_t req, fuse_ino_t node, const char *name)
 	int rc = check_xattr_change(&c, name);
 
 	if (rc == 0)
-		rc = ops && ops->removexattr ? ops->removexattr(&c, node, slice_str(name)) : ops_refuse(node);
+		rc = ops && ops->removexattr ? ops->removexattr(&c, node, slice_str(name))
+					     : ops_refuse(node);
 	ops_reply_status(&c, rc);
 }
 

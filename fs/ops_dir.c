@@ -9,18 +9,19 @@
 #include "fs/ops_internal.h"
 #include "store/base/limits.h"
 
-#define SCRATCH_COOKIE (1ull << 62)	/* set in cookies of scratch entries */
-#define OWN_COOKIES 2u			/* "." and ".." */
+#define SCRATCH_COOKIE (1ull << 62) /* set in cookies of scratch entries */
+#define OWN_COOKIES    2u           /* "." and ".." */
 
 struct dir_fill {
 	fuse_req_t req;
 	char *data;
 	size_t size, used;
-	uint64_t cookie_add, cookie_mark;	/* how a table's cookies become the kernel's */
+	uint64_t cookie_add, cookie_mark; /* how a table's cookies become the kernel's */
 	bool plus, full;
 };
 
-bool dir_add(struct dir_fill *fill, struct slice name, const struct node_entry *entry, uint64_t cookie)
+bool dir_add(struct dir_fill *fill, struct slice name, const struct node_entry *entry,
+	     uint64_t cookie)
 {
 	off_t next = (off_t)((cookie + fill->cookie_add) | fill->cookie_mark);
 	char text[LIMIT_NAME_MAX + 1];
@@ -42,7 +43,8 @@ bool dir_add(struct dir_fill *fill, struct slice name, const struct node_entry *
 
 		if (entry->node)
 			e.attr.st_ino = entry->node;
-		need = fuse_add_direntry_plus(fill->req, fill->data + fill->used, left, text, &e, next);
+		need = fuse_add_direntry_plus(fill->req, fill->data + fill->used, left, text, &e,
+					      next);
 	} else {
 		struct stat st = entry->attr.st;
 
@@ -73,7 +75,8 @@ static int list(struct call *c, struct dir_fill *fill)
 		return -ENOTDIR;
 	if (!(cookie & SCRATCH_COOKIE)) {
 		fill->cookie_add = OWN_COOKIES;
-		rc = ops->readdir(c, c->node, NULL, cookie > OWN_COOKIES ? cookie - OWN_COOKIES : 0, fill);
+		rc = ops->readdir(c, c->node, NULL, cookie > OWN_COOKIES ? cookie - OWN_COOKIES : 0,
+				  fill);
 		if (rc != 0 || fill->full)
 			return rc;
 		cookie = SCRATCH_COOKIE;
@@ -118,7 +121,8 @@ void op_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t off, struct 
 	readdir_any(req, node, size, off, 0);
 }
 
-void op_readdirplus(fuse_req_t req, fuse_ino_t node, size_t size, off_t off, struct fuse_file_info *fi)
+void op_readdirplus(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
+		    struct fuse_file_info *fi)
 {
 	(void)fi;
 	readdir_any(req, node, size, off, 1);

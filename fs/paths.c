@@ -72,14 +72,13 @@ void path_key(struct fs *fs, uint32_t key, struct buf *out)
 static const char *key_dir(enum node_kind kind)
 {
 	switch ((int)kind) {
-	case NODE_PARAM: case NODE_RUN_PARAMS:
-		return "/params";
-	case NODE_METRIC: case NODE_RUN_METRICS:
-		return "/metrics";
-	case NODE_HISTORY: case NODE_RUN_HISTORIES:
-		return "/history";
-	default:
-		return "/tags";
+	case NODE_PARAM:
+	case NODE_RUN_PARAMS: return "/params";
+	case NODE_METRIC:
+	case NODE_RUN_METRICS: return "/metrics";
+	case NODE_HISTORY:
+	case NODE_RUN_HISTORIES: return "/history";
+	default: return "/tags";
 	}
 }
 
@@ -88,11 +87,13 @@ void value_path(struct fs *fs, uint64_t node, struct buf *out)
 	enum node_kind kind = node_kind(node);
 	uint32_t inner = node_inner(node);
 
-	if (kind == NODE_EXPERIMENT_FIELD && (inner == VALUE_ALL_RUNS_CSV || inner == VALUE_ALL_RUNS_TSV)) {
+	if (kind == NODE_EXPERIMENT_FIELD &&
+	    (inner == VALUE_ALL_RUNS_CSV || inner == VALUE_ALL_RUNS_TSV)) {
 		buf_addf(out, "/%s", path_field(inner));
 		return;
 	}
-	if (kind == NODE_EXPERIMENT_FIELD || kind == NODE_EXPERIMENT_TAG || kind == NODE_EXPERIMENT_TAGS)
+	if (kind == NODE_EXPERIMENT_FIELD || kind == NODE_EXPERIMENT_TAG ||
+	    kind == NODE_EXPERIMENT_TAGS)
 		path_experiment(fs, node_object(node), out);
 	else
 		path_run(fs, node_object(node), out);

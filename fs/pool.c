@@ -14,7 +14,7 @@
 #define BYTE_WORKERS 2u
 #define SYNC_WORKERS 2u
 #define SEAL_WORKERS 1u
-#define WORKERS (BYTE_WORKERS + SYNC_WORKERS + SEAL_WORKERS)
+#define WORKERS      (BYTE_WORKERS + SYNC_WORKERS + SEAL_WORKERS)
 
 struct worker {
 	struct fs *fs;
@@ -22,15 +22,17 @@ struct worker {
 	bool started;
 	pthread_mutex_t lock;
 	pthread_cond_t more;
-	struct job *first, **last;	/* protected by lock */
-	bool stop;			/* protected by lock */
+	struct job *first, **last; /* protected by lock */
+	bool stop;                 /* protected by lock */
 };
 
 struct pool {
 	struct worker worker[WORKERS];
 };
 
-static const struct { unsigned first, count; } queues[JOB_QUEUE_END] = {
+static const struct {
+	unsigned first, count;
+} queues[JOB_QUEUE_END] = {
 	[JOB_BYTES] = { 0, BYTE_WORKERS },
 	[JOB_SYNC] = { BYTE_WORKERS, SYNC_WORKERS },
 	[JOB_SEAL] = { BYTE_WORKERS + SYNC_WORKERS, SEAL_WORKERS },
@@ -125,7 +127,7 @@ void job_submit(struct fs *fs, enum job_queue queue, uint64_t key, struct job *j
 	uint64_t mixed = (key * 0x9e3779b97f4a7c15u) >> 32;
 	struct worker *w;
 
-	if (!fs->pool) {			/* leaving: what a finished job still wants is done at once */
+	if (!fs->pool) { /* leaving: what a finished job still wants is done at once */
 		job->work(job);
 		job->done(job);
 		return;

@@ -20,26 +20,26 @@
 #include "store/meta/run.h"
 #include "store/meta/tag.h"
 
-#define CACHE 256u
-#define CACHE_MS 1000
+#define CACHE         256u
+#define CACHE_MS      1000
 #define ANCESTORS_MAX 64u
-#define LOOK_MS 2000			/* between two looks for vanished processes */
-#define ENVIRON_MAX (1u << 20)
+#define LOOK_MS       2000 /* between two looks for vanished processes */
+#define ENVIRON_MAX   (1u << 20)
 
 struct attached {
 	uint32_t run;
 	struct run_proc proc;
-	bool gone;			/* its last look did not find it */
+	bool gone; /* its last look did not find it */
 };
 
 struct cached {
-	pid_t pid;			/* of the thread; 0 free */
+	pid_t pid; /* of the thread; 0 free */
 	uint32_t run;
 	int64_t at_ms;
 };
 
 struct procs {
-	uint64_t boot;			/* digest of the boot id */
+	uint64_t boot; /* digest of the boot id */
 	struct attached *list;
 	size_t count, cap;
 	struct cached cache[CACHE];
@@ -48,7 +48,7 @@ struct procs {
 
 /* --- /proc, on workers ------------------------------------------------------------------------------ */
 
-struct seen {				/* a process as /proc shows it */
+struct seen { /* a process as /proc shows it */
 	pid_t pid, parent;
 	uint64_t start;
 };
@@ -103,7 +103,7 @@ static int look_at(pid_t tid, struct seen *seen)
 	snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
 	if (read_file(path, &stat, 1 << 16) < 0)
 		return -ESRCH;
-	at = strrchr(stat.data, ')');		/* the name may hold anything */
+	at = strrchr(stat.data, ')'); /* the name may hold anything */
 	for (int field = 2; at && field < 22; field++)
 		at = strchr(at + 1, ' ');
 	if (!at)
@@ -139,7 +139,8 @@ static int table_add(struct procs *p, uint32_t run, const struct run_proc *proc)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < p->count; i++)	/* a process belongs to the run it was attached to last */
+	for (size_t i = 0; i < p->count;
+	     i++) /* a process belongs to the run it was attached to last */
 		if (p->list[i].proc.pid != proc->pid)
 			p->list[n++] = p->list[i];
 	p->count = n;
@@ -180,8 +181,9 @@ static void drop_ended(struct fs *fs)
 
 static uint32_t table_find(const struct procs *p, const struct seen *seen)
 {
-	for (size_t i = p->count; i-- > 0; )
-		if (p->list[i].proc.pid == (uint32_t)seen->pid && p->list[i].proc.start == seen->start)
+	for (size_t i = p->count; i-- > 0;)
+		if (p->list[i].proc.pid == (uint32_t)seen->pid &&
+		    p->list[i].proc.start == seen->start)
 			return p->list[i].run;
 	return 0;
 }
@@ -199,7 +201,7 @@ int procs_known(struct fs *fs, pid_t pid, uint32_t *ret_run)
 
 	*ret_run = 0;
 	if (pid <= 0)
-		return 0;			/* the kernel's own, or a foreign pid namespace */
+		return 0; /* the kernel's own, or a foreign pid namespace */
 	c = &fs->procs->cache[(uint32_t)pid % CACHE];
 	if (c->pid != pid || clock_mono_ms() - c->at_ms > CACHE_MS)
 		return -EAGAIN;
@@ -212,7 +214,8 @@ int procs_known(struct fs *fs, pid_t pid, uint32_t *ret_run)
 static void remember(struct fs *fs, pid_t pid, uint32_t run)
 {
 	if (pid > 0)
-		fs->procs->cache[(uint32_t)pid % CACHE] = (struct cached){ pid, run, clock_mono_ms() };
+		fs->procs->cache[(uint32_t)pid % CACHE] =
+			(struct cached){ pid, run, clock_mono_ms() };
 }
 
 /* --- resolving -------------------------------------------------------------------------------------------- */
@@ -224,7 +227,7 @@ struct resolve {
 	pid_t pid;
 	void (*fn)(struct call *c, uint32_t run, void *arg);
 	void *arg;
-	struct seen chain[ANCESTORS_MAX];	/* the process, its parent, … */
+	struct seen chain[ANCESTORS_MAX]; /* the process, its parent, … */
 	size_t count;
 	char env[META_NAME_MAX + 1];
 };
@@ -301,7 +304,9 @@ static void attach_work(struct job *job)
 
 static int attach_now(struct attach *a)
 {
-	struct run_proc proc = { .pid = (uint32_t)a->seen.pid, .start = a->seen.start, .boot = a->fs->procs->boot };
+	struct run_proc proc = { .pid = (uint32_t)a->seen.pid,
+				 .start = a->seen.start,
+				 .boot = a->fs->procs->boot };
 	int rc;
 
 	if (a->rc < 0)
@@ -327,7 +332,8 @@ static void attach_done(struct job *job)
 	free(a);
 }
 
-int procs_attach(struct call *c, uint32_t run, pid_t pid, void (*fn)(struct call *c, int rc, void *arg), void *arg)
+int procs_attach(struct call *c, uint32_t run, pid_t pid,
+		 void (*fn)(struct call *c, int rc, void *arg), void *arg)
 {
 	struct attach *a = calloc(1, sizeof(*a));
 
@@ -386,7 +392,7 @@ static void look_work(struct job *job)
 	for (size_t i = 0; i < l->count; i++) {
 		struct attached *a = &l->list[i];
 
-		a->gone = a->proc.boot != l->fs->procs->boot ||		/* immutable after procs_new */
+		a->gone = a->proc.boot != l->fs->procs->boot || /* immutable after procs_new */
 			  look_at((pid_t)a->proc.pid, &seen) < 0 || seen.start != a->proc.start;
 	}
 }
@@ -428,7 +434,8 @@ static void look_done(struct job *job)
 	p->looking = false;
 	for (size_t i = 0; i < l->count; i++)
 		for (size_t j = 0; j < p->count && l->list[i].gone; j++)
-			if (p->list[j].proc.pid == l->list[i].proc.pid && p->list[j].proc.start == l->list[i].proc.start &&
+			if (p->list[j].proc.pid == l->list[i].proc.pid &&
+			    p->list[j].proc.start == l->list[i].proc.start &&
 			    p->list[j].proc.boot == l->list[i].proc.boot)
 				p->list[j].gone = true;
 	for (size_t i = 0; i < p->count; i++) {

@@ -38,7 +38,7 @@ struct server {
 	const struct serve_options *options;
 	pthread_t signals;
 	bool has_signals, mounted, ready;
-	atomic_bool ending;		/* no fs_call_core() any more */
+	atomic_bool ending; /* no fs_call_core() any more */
 };
 
 /* --- what libfuse says when mounting fails: kept for the sentence ------------------------------------------ */
@@ -59,12 +59,16 @@ static void keep_log(enum fuse_log_level level, const char *fmt, va_list args)
 int serve_check_machine(void)
 {
 	if (access("/dev/fuse", F_OK) < 0)
-		return err_set(-ENOENT, "there is no /dev/fuse: load the kernel's fuse module (modprobe fuse), "
-				"or give the container the device (--device /dev/fuse)");
+		return err_set(
+			-ENOENT,
+			"there is no /dev/fuse: load the kernel's fuse module (modprobe fuse), "
+			"or give the container the device (--device /dev/fuse)");
 	if (geteuid() == 0)
 		return 0;
 	if (access("/dev/fuse", R_OK | W_OK) < 0)
-		return err_set(-EACCES, "no permission to open /dev/fuse: ask for access to it (often by the group fuse)");
+		return err_set(
+			-EACCES,
+			"no permission to open /dev/fuse: ask for access to it (often by the group fuse)");
 	if (access("/usr/bin/fusermount3", X_OK) < 0 && access("/bin/fusermount3", X_OK) < 0 &&
 	    access("/usr/local/bin/fusermount3", X_OK) < 0)
 		return err_set(-ENOPKG, "fusermount3 is missing: install the package fuse3");
@@ -133,8 +137,9 @@ static int apply_config(struct fs *fs, const struct serve_options *o)
 	rc = store_config_get(fs_view(fs), "versions", &text);
 	if (rc < 0)
 		return rc;
-	fs->hide_versions = o->versions == SERVE_VERSIONS_HIDE ||
-			    (o->versions == SERVE_VERSIONS_DEFAULT && slice_eq(text, slice_str("hide")));
+	fs->hide_versions =
+		o->versions == SERVE_VERSIONS_HIDE ||
+		(o->versions == SERVE_VERSIONS_DEFAULT && slice_eq(text, slice_str("hide")));
 	if (o->size_limit) {
 		store_set_limit(fs->store, o->size_limit);
 		return 0;
@@ -149,14 +154,20 @@ static int apply_config(struct fs *fs, const struct serve_options *o)
 
 static void stop_on_core(struct core_msg *msg)
 {
-	struct { struct core_msg msg; struct fs *fs; } *m = (void *)msg;
+	struct {
+		struct core_msg msg;
+		struct fs *fs;
+	} *m = (void *)msg;
 
 	loop_stop(m->fs->loop);
 }
 
 static void *signals_main(void *arg)
 {
-	static struct { struct core_msg msg; struct fs *fs; } stop;	/* one server a process */
+	static struct {
+		struct core_msg msg;
+		struct fs *fs;
+	} stop; /* one server a process */
 	struct server *s = arg;
 	sigset_t set;
 	int sig = 0;
@@ -165,7 +176,7 @@ static void *signals_main(void *arg)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGUSR1);		/* from serve_end() */
+	sigaddset(&set, SIGUSR1); /* from serve_end() */
 	while (sigwait(&set, &sig) != 0)
 		;
 	if (sig != SIGUSR1) {
@@ -247,7 +258,7 @@ static void core_call_run(struct core_msg *msg)
 
 int fs_call_core(struct fs *fs, int (*fn)(struct fs *fs, void *arg), void *arg, bool wait)
 {
-	struct server *s = (struct server *)fs;		/* its first member */
+	struct server *s = (struct server *)fs; /* its first member */
 	struct core_call *call, on_stack;
 	int rc;
 
@@ -258,7 +269,9 @@ int fs_call_core(struct fs *fs, int (*fn)(struct fs *fs, void *arg), void *arg, 
 	call = wait ? &on_stack : calloc(1, sizeof(*call));
 	if (!call)
 		return -ENOMEM;
-	*call = (struct core_call){ .msg.fn = core_call_run, .fs = fs, .fn = fn, .arg = arg, .wait = wait };
+	*call = (struct core_call){
+		.msg.fn = core_call_run, .fs = fs, .fn = fn, .arg = arg, .wait = wait
+	};
 	if (!wait) {
 		core_post(fs, &call->msg);
 		return 0;
@@ -353,9 +366,11 @@ static int mount_it(struct server *s)
 	fs->session = fuse_session_new(&args, &fs_ops, sizeof(fs_ops), fs);
 	fuse_opt_free_args(&args);
 	if (!fs->session)
-		return err_set(-EINVAL, "libfuse refuses the mount options (%s): %s", options.data, fuse_said);
+		return err_set(-EINVAL, "libfuse refuses the mount options (%s): %s", options.data,
+			       fuse_said);
 	if (fuse_session_mount(fs->session, s->options->mountpoint) < 0)
-		return err_set(-EIO, "cannot mount on %s%s%s", s->options->mountpoint, fuse_said[0] ? ": " : "", fuse_said);
+		return err_set(-EIO, "cannot mount on %s%s%s", s->options->mountpoint,
+			       fuse_said[0] ? ": " : "", fuse_said);
 	s->mounted = true;
 	return 0;
 }

@@ -98,23 +98,12 @@ static int render(struct fs *fs, uint32_t which, struct buf *out)
 	int rc = 0;
 
 	switch (which) {
-	case CTL_STATS:
-		rc = stats_text(fs, out);
-		break;
-	case CTL_VERSION:
-		buf_addf(out, "%s\n", LABFS_VERSION);
-		break;
-	case CTL_STORE:
-		buf_addf(out, "%s\n", store_path(fs->store));
-		break;
-	case CTL_CONFIG:
-		store_config_text(fs_view(fs), out);
-		break;
-	case CTL_ERRORS:
-		refusals_text(fs->refusals, out);
-		break;
-	default:
-		break;
+	case CTL_STATS: rc = stats_text(fs, out); break;
+	case CTL_VERSION: buf_addf(out, "%s\n", LABFS_VERSION); break;
+	case CTL_STORE: buf_addf(out, "%s\n", store_path(fs->store)); break;
+	case CTL_CONFIG: store_config_text(fs_view(fs), out); break;
+	case CTL_ERRORS: refusals_text(fs->refusals, out); break;
+	default: break;
 	}
 	return rc < 0 ? rc : buf_err(out);
 }
@@ -144,11 +133,13 @@ static int ctl_getattr(struct call *c, uint64_t node, struct handle *h, struct n
 		ret->timeout = NODE_LONG;
 		return 0;
 	}
-	node_fill_attr(fs, ret, S_IFREG | (which == CTL_CONFIG ? 0644 : 0444), fs->owner_uid, fs->owner_gid, 0, clock_now_ms());
+	node_fill_attr(fs, ret, S_IFREG | (which == CTL_CONFIG ? 0644 : 0444), fs->owner_uid,
+		       fs->owner_gid, 0, clock_now_ms());
 	return 0;
 }
 
-static int ctl_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie, struct dir_fill *fill)
+static int ctl_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie,
+		       struct dir_fill *fill)
 {
 	int rc;
 
@@ -188,7 +179,8 @@ static int ctl_open(struct call *c, uint64_t node, struct handle *h)
 	return 0;
 }
 
-static int ctl_read(struct call *c, uint64_t node, struct handle *h, uint64_t off, size_t size, struct buf *out)
+static int ctl_read(struct call *c, uint64_t node, struct handle *h, uint64_t off, size_t size,
+		    struct buf *out)
 {
 	struct ctl_handle *ch = h->state;
 	int rc;
@@ -203,7 +195,8 @@ static int ctl_read(struct call *c, uint64_t node, struct handle *h, uint64_t of
 		ch->rendered = true;
 	}
 	if (off < ch->text.len)
-		buf_add(out, ch->text.data + off, size < ch->text.len - off ? size : ch->text.len - (size_t)off);
+		buf_add(out, ch->text.data + off,
+			size < ch->text.len - off ? size : ch->text.len - (size_t)off);
 	return 0;
 }
 
@@ -214,19 +207,23 @@ static int set_lines(struct fs *fs, struct slice text)
 	int rc = 0;
 
 	while (at < end && rc == 0) {
-		const char *newline = memchr(at, '\n', (size_t)(end - at)), *stop = newline ? newline : end, *blank;
+		const char *newline = memchr(at, '\n', (size_t)(end - at)),
+			   *stop = newline ? newline : end, *blank;
 
 		blank = memchr(at, ' ', (size_t)(stop - at));
 		if (blank)
-			rc = store_config_set(fs->store, slice_of(at, (size_t)(blank - at)), slice_of(blank + 1, (size_t)(stop - blank - 1)));
+			rc = store_config_set(fs->store, slice_of(at, (size_t)(blank - at)),
+					      slice_of(blank + 1, (size_t)(stop - blank - 1)));
 		else if (stop > at)
-			rc = store_config_set(fs->store, slice_of(at, (size_t)(stop - at)), slice_of("", 0));
+			rc = store_config_set(fs->store, slice_of(at, (size_t)(stop - at)),
+					      slice_of("", 0));
 		at = newline ? newline + 1 : end;
 	}
 	return rc;
 }
 
-static int ctl_write(struct call *c, uint64_t node, struct handle *h, uint64_t off, struct slice bytes, size_t *ret)
+static int ctl_write(struct call *c, uint64_t node, struct handle *h, uint64_t off,
+		     struct slice bytes, size_t *ret)
 {
 	int rc = fs_begin(c->fs);
 
@@ -250,7 +247,8 @@ static void ctl_release(struct call *c, uint64_t node, struct handle *h)
 	free(ch);
 }
 
-static int ctl_setattr(struct call *c, uint64_t node, struct handle *h, const struct stat *st, int to_set, struct node_attr *ret)
+static int ctl_setattr(struct call *c, uint64_t node, struct handle *h, const struct stat *st,
+		       int to_set, struct node_attr *ret)
 {
 	(void)st;
 	(void)to_set;

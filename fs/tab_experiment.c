@@ -11,7 +11,7 @@
 #include "store/meta/run.h"
 #include "store/meta/value.h"
 
-#define RUN_COOKIES 64u			/* cookies of runs begin here */
+#define RUN_COOKIES 64u /* cookies of runs begin here */
 
 static const struct node_row rows[] = {
 	{ "description", NODE_EXPERIMENT_FIELD, VALUE_EXPERIMENT_DESCRIPTION, false },
@@ -31,7 +31,8 @@ static void fill_experiment(struct fs *fs, const struct experiment *e, struct no
 	ret->timeout = NODE_DIR_TIMEOUT;
 }
 
-static int experiments_lookup(struct call *c, uint64_t dir, struct slice name, struct node_entry *ret)
+static int experiments_lookup(struct call *c, uint64_t dir, struct slice name,
+			      struct node_entry *ret)
 {
 	uint32_t id;
 	int rc = experiment_find(fs_view(c->fs), name, &id);
@@ -40,7 +41,8 @@ static int experiments_lookup(struct call *c, uint64_t dir, struct slice name, s
 	return rc < 0 ? rc : node_entry(c, node_id(NODE_EXPERIMENT, id, 0), ret);
 }
 
-static int experiments_getattr(struct call *c, uint64_t node, struct handle *h, struct node_attr *ret)
+static int experiments_getattr(struct call *c, uint64_t node, struct handle *h,
+			       struct node_attr *ret)
 {
 	(void)node;
 	(void)h;
@@ -57,23 +59,27 @@ struct listing {
 static int list_experiment(void *arg, const struct experiment *e)
 {
 	struct listing *l = arg;
-	struct node_entry entry = { .node = node_id(NODE_EXPERIMENT, e->id, 0), .entry_timeout = fs_entry_timeout(l->c->fs) };
+	struct node_entry entry = { .node = node_id(NODE_EXPERIMENT, e->id, 0),
+				    .entry_timeout = fs_entry_timeout(l->c->fs) };
 
 	fill_experiment(l->c->fs, e, &entry.attr);
 	return dir_add(l->fill, e->name, &entry, (uint64_t)e->id + 1) ? 1 : 0;
 }
 
-static int experiments_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie, struct dir_fill *fill)
+static int experiments_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie,
+			       struct dir_fill *fill)
 {
 	struct listing l = { c, fill };
-	int rc = experiment_each(fs_view(c->fs), cookie ? (uint32_t)(cookie - 1) : UINT32_MAX, list_experiment, &l);
+	int rc = experiment_each(fs_view(c->fs), cookie ? (uint32_t)(cookie - 1) : UINT32_MAX,
+				 list_experiment, &l);
 
 	(void)dir;
 	(void)h;
 	return rc < 0 ? rc : 0;
 }
 
-static int experiments_make(struct call *c, uint64_t dir, struct slice name, const struct node_make *make, struct node_entry *ret)
+static int experiments_make(struct call *c, uint64_t dir, struct slice name,
+			    const struct node_make *make, struct node_entry *ret)
 {
 	struct meta_actor who = call_actor(c);
 	uint32_t id;
@@ -81,7 +87,8 @@ static int experiments_make(struct call *c, uint64_t dir, struct slice name, con
 
 	(void)dir;
 	if (!S_ISDIR(make->mode))
-		return err_set(-EPERM, "here are experiments, which are directories: mkdir makes one");
+		return err_set(-EPERM,
+			       "here are experiments, which are directories: mkdir makes one");
 	rc = fs_begin(c->fs);
 	if (rc < 0)
 		return rc;
@@ -112,7 +119,8 @@ static int experiments_rmdir(struct call *c, uint64_t dir, struct slice name)
 	return rc < 0 ? rc : fs_end(c->fs, experiment_remove(c->fs->meta, id));
 }
 
-static int experiments_rename(struct call *c, uint64_t dir, struct slice name, uint64_t to_dir, struct slice to_name, unsigned flags)
+static int experiments_rename(struct call *c, uint64_t dir, struct slice name, uint64_t to_dir,
+			      struct slice to_name, unsigned flags)
 {
 	uint32_t id;
 	int rc;
@@ -120,7 +128,9 @@ static int experiments_rename(struct call *c, uint64_t dir, struct slice name, u
 	if (node_kind(to_dir) == NODE_TRASH)
 		return FS_NOT_MINE;
 	if (to_dir != dir || (flags & ~1u))
-		return err_set(-EPERM, "an experiment can only be renamed, or moved into /trash/experiments");
+		return err_set(
+			-EPERM,
+			"an experiment can only be renamed, or moved into /trash/experiments");
 	rc = find_own(c, name, &id);
 	if (rc == 0)
 		rc = fs_begin(c->fs);
@@ -147,7 +157,8 @@ const struct node_ops experiments_ops = {
 
 /* --- one experiment ------------------------------------------------------------------------------------- */
 
-static int experiment_getattr(struct call *c, uint64_t node, struct handle *h, struct node_attr *ret)
+static int experiment_getattr(struct call *c, uint64_t node, struct handle *h,
+			      struct node_attr *ret)
 {
 	struct experiment e;
 	int rc = experiment_get(fs_view(c->fs), node_object(node), &e);
@@ -171,7 +182,8 @@ static int find_run(struct call *c, uint64_t dir, struct slice name, struct run 
 	return rc;
 }
 
-static int experiment_lookup(struct call *c, uint64_t dir, struct slice name, struct node_entry *ret)
+static int experiment_lookup(struct call *c, uint64_t dir, struct slice name,
+			     struct node_entry *ret)
 {
 	const struct node_row *row = node_row_find(rows, name);
 	struct run run;
@@ -186,14 +198,17 @@ static int experiment_lookup(struct call *c, uint64_t dir, struct slice name, st
 static int list_run(void *arg, const struct run *run)
 {
 	struct listing *l = arg;
-	struct node_entry e = { .node = node_id(NODE_EXPERIMENT_RUN, run->number, 0), .entry_timeout = fs_entry_timeout(l->c->fs) };
+	struct node_entry e = { .node = node_id(NODE_EXPERIMENT_RUN, run->number, 0),
+				.entry_timeout = fs_entry_timeout(l->c->fs) };
 
-	node_fill_link(l->c->fs, &e.attr, run->uid, run->gid, strlen("../../runs/") + run->id.len, run->start_ms);
+	node_fill_link(l->c->fs, &e.attr, run->uid, run->gid, strlen("../../runs/") + run->id.len,
+		       run->start_ms);
 	e.attr.timeout = NODE_LONG;
 	return dir_add(l->fill, run->id, &e, RUN_COOKIES + run->number) ? 1 : 0;
 }
 
-static int experiment_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie, struct dir_fill *fill)
+static int experiment_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie,
+			      struct dir_fill *fill)
 {
 	struct listing l = { c, fill };
 	int rc = 0;
@@ -203,18 +218,22 @@ static int experiment_readdir(struct call *c, uint64_t dir, struct handle *h, ui
 		rc = node_rows_list(c, rows, node_object(dir), cookie, fill);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
-	rc = run_each_in(fs_view(c->fs), node_object(dir), cookie > RUN_COOKIES ? (uint32_t)(cookie - RUN_COOKIES) : 0, list_run, &l);
+	rc = run_each_in(fs_view(c->fs), node_object(dir),
+			 cookie > RUN_COOKIES ? (uint32_t)(cookie - RUN_COOKIES) : 0, list_run, &l);
 	return rc < 0 ? rc : 0;
 }
 
-static int experiment_make_node(struct call *c, uint64_t dir, struct slice name, const struct node_make *make, struct node_entry *ret)
+static int experiment_make_node(struct call *c, uint64_t dir, struct slice name,
+				const struct node_make *make, struct node_entry *ret)
 {
 	(void)c;
 	(void)dir;
 	(void)name;
 	(void)make;
 	(void)ret;
-	return err_set(-EPERM, "reading `new` makes a run here; `mkdir /runs/ID` makes one with a chosen id");
+	return err_set(
+		-EPERM,
+		"reading `new` makes a run here; `mkdir /runs/ID` makes one with a chosen id");
 }
 
 static int experiment_unlink(struct call *c, uint64_t dir, struct slice name)
@@ -225,11 +244,14 @@ static int experiment_unlink(struct call *c, uint64_t dir, struct slice name)
 	if (node_row_find(rows, name))
 		return err_set(-EPERM, "every experiment has this file");
 	rc = find_run(c, dir, name, &run);
-	return rc < 0 ? rc : err_set(-EPERM, "a run is deleted by `rmdir /runs/%.*s`", (int)name.len, (const char *)name.data);
+	return rc < 0 ? rc
+		      : err_set(-EPERM, "a run is deleted by `rmdir /runs/%.*s`", (int)name.len,
+				(const char *)name.data);
 }
 
 /* mv to another experiment's directory moves the run. */
-static int experiment_rename_run(struct call *c, uint64_t dir, struct slice name, uint64_t to_dir, struct slice to_name, unsigned flags)
+static int experiment_rename_run(struct call *c, uint64_t dir, struct slice name, uint64_t to_dir,
+				 struct slice to_name, unsigned flags)
 {
 	struct run run;
 	int rc;
@@ -238,7 +260,8 @@ static int experiment_rename_run(struct call *c, uint64_t dir, struct slice name
 		return FS_NOT_MINE;
 	rc = find_run(c, dir, name, &run);
 	if (rc < 0)
-		return node_row_find(rows, name) ? err_set(-EPERM, "every experiment has this file") : rc;
+		return node_row_find(rows, name) ? err_set(-EPERM, "every experiment has this file")
+						 : rc;
 	if (node_kind(to_dir) != NODE_EXPERIMENT || (flags & ~1u))
 		return err_set(-EPERM, "a run can be moved to another experiment's directory only");
 	if (!slice_eq(name, to_name))
@@ -246,7 +269,9 @@ static int experiment_rename_run(struct call *c, uint64_t dir, struct slice name
 	rc = call_may_change(c, run.uid);
 	if (rc == 0)
 		rc = fs_begin(c->fs);
-	return rc < 0 ? rc : fs_end(c->fs, run_set_experiment(c->fs->meta, run.number, node_object(to_dir)));
+	return rc < 0 ? rc
+		      : fs_end(c->fs,
+			       run_set_experiment(c->fs->meta, run.number, node_object(to_dir)));
 }
 
 static void experiment_path(struct fs *fs, uint64_t node, struct buf *out)
@@ -314,14 +339,16 @@ static int new_open(struct call *c, uint64_t node, struct handle *h)
 	return 0;
 }
 
-static int new_read(struct call *c, uint64_t node, struct handle *h, uint64_t off, size_t size, struct buf *out)
+static int new_read(struct call *c, uint64_t node, struct handle *h, uint64_t off, size_t size,
+		    struct buf *out)
 {
 	const struct buf *text = h->state;
 
 	(void)c;
 	(void)node;
 	if (off < text->len)
-		buf_add(out, text->data + off, size < text->len - off ? size : text->len - (size_t)off);
+		buf_add(out, text->data + off,
+			size < text->len - off ? size : text->len - (size_t)off);
 	return 0;
 }
 

@@ -25,28 +25,32 @@ static const struct keys_kind kinds[] = {
 	{ NODE_RUN_METRICS, NODE_METRIC, VALUE_RUN_METRIC, TAG_RUN, KEYS_METRIC },
 	{ NODE_RUN_HISTORIES, NODE_HISTORY, VALUE_RUN_HISTORY, TAG_RUN, KEYS_METRIC },
 	{ NODE_RUN_TAGS, NODE_TAG, VALUE_RUN_TAG, TAG_RUN, KEYS_TAG },
-	{ NODE_EXPERIMENT_TAGS, NODE_EXPERIMENT_TAG, VALUE_EXPERIMENT_TAG, TAG_EXPERIMENT, KEYS_TAG },
+	{ NODE_EXPERIMENT_TAGS, NODE_EXPERIMENT_TAG, VALUE_EXPERIMENT_TAG, TAG_EXPERIMENT,
+	  KEYS_TAG },
 };
 
 static const struct keys_kind *kind_of(uint64_t dir)
 {
 	const struct keys_kind *k = kinds;
 
-	while (k->dir != node_kind(dir) && k->dir != NODE_EXPERIMENT_TAGS)	/* the last */
+	while (k->dir != node_kind(dir) && k->dir != NODE_EXPERIMENT_TAGS) /* the last */
 		k++;
 	return k;
 }
 
 static struct value_target target_of(const struct keys_kind *k, uint64_t dir, uint32_t key)
 {
-	return (struct value_target){ .kind = k->value_kind, .owner = node_object(dir), .key = key };
+	return (struct value_target){ .kind = k->value_kind,
+				      .owner = node_object(dir),
+				      .key = key };
 }
 
 static int find(struct call *c, uint64_t dir, struct slice name, struct key_entry *ret)
 {
 	const struct keys_kind *k = kind_of(dir);
 
-	return key_dir_lookup(fs_view(c->fs), k->owner, k->space, node_object(dir), node_inner(dir), name, ret);
+	return key_dir_lookup(fs_view(c->fs), k->owner, k->space, node_object(dir), node_inner(dir),
+			      name, ret);
 }
 
 static uint64_t node_of(uint64_t dir, const struct key_entry *e)
@@ -87,11 +91,13 @@ static int keys_getattr(struct call *c, uint64_t dir, struct handle *h, struct n
 	if (node_kind(dir) == NODE_EXPERIMENT_TAGS) {
 		rc = experiment_get(fs_view(c->fs), node_object(dir), &e);
 		if (rc == 0)
-			node_fill_attr(c->fs, ret, S_IFDIR | 0755, e.uid, c->fs->owner_gid, 0, e.changed_ms);
+			node_fill_attr(c->fs, ret, S_IFDIR | 0755, e.uid, c->fs->owner_gid, 0,
+				       e.changed_ms);
 	} else {
 		rc = run_get(fs_view(c->fs), node_object(dir), &run);
 		if (rc == 0)
-			node_fill_attr(c->fs, ret, S_IFDIR | 0755, run.uid, run.gid, 0, run.changed_ms);
+			node_fill_attr(c->fs, ret, S_IFDIR | 0755, run.uid, run.gid, 0,
+				       run.changed_ms);
 	}
 	ret->timeout = NODE_DIR_TIMEOUT;
 	return rc;
@@ -116,17 +122,20 @@ static int list_key(void *arg, const struct key_entry *e, uint64_t cookie)
 	return dir_add(l->fill, e->component, &entry, cookie) ? 1 : 0;
 }
 
-static int keys_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie, struct dir_fill *fill)
+static int keys_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie,
+			struct dir_fill *fill)
 {
 	const struct keys_kind *k = kind_of(dir);
 	struct listing l = { c, dir, fill };
-	int rc = key_dir_each(fs_view(c->fs), k->owner, k->space, node_object(dir), node_inner(dir), cookie, list_key, &l);
+	int rc = key_dir_each(fs_view(c->fs), k->owner, k->space, node_object(dir), node_inner(dir),
+			      cookie, list_key, &l);
 
 	(void)h;
 	return rc < 0 ? rc : 0;
 }
 
-static int keys_make(struct call *c, uint64_t dir, struct slice name, const struct node_make *make, struct node_entry *ret)
+static int keys_make(struct call *c, uint64_t dir, struct slice name, const struct node_make *make,
+		     struct node_entry *ret)
 {
 	const struct keys_kind *k = kind_of(dir);
 	uint32_t key;
@@ -139,7 +148,8 @@ static int keys_make(struct call *c, uint64_t dir, struct slice name, const stru
 		rc = fs_begin(c->fs);
 	if (rc < 0)
 		return rc;
-	rc = fs_end(c->fs, key_dir_make(c->fs->meta, k->owner, k->space, node_object(dir), node_inner(dir), name, &key));
+	rc = fs_end(c->fs, key_dir_make(c->fs->meta, k->owner, k->space, node_object(dir),
+					node_inner(dir), name, &key));
 	return rc < 0 ? rc : node_entry(c, node_id(k->dir, node_object(dir), key), ret);
 }
 
@@ -158,9 +168,10 @@ static int keys_rmdir(struct call *c, uint64_t dir, struct slice name)
 		rc = fs_begin(c->fs);
 	if (rc < 0)
 		return rc;
-	rc = fs_end(c->fs, key_dir_remove(c->fs->meta, k->owner, k->space, node_object(dir), e.key));
+	rc = fs_end(c->fs,
+		    key_dir_remove(c->fs->meta, k->owner, k->space, node_object(dir), e.key));
 	if (rc == 0 && k->space == KEYS_METRIC)
-		fs_names_changed(c->fs);	/* metrics/ and history/ show the same keys */
+		fs_names_changed(c->fs); /* metrics/ and history/ show the same keys */
 	return rc;
 }
 
@@ -182,11 +193,13 @@ static int keys_unlink(struct call *c, uint64_t dir, struct slice name)
 		return rc;
 	rc = fs_end(c->fs, value_remove(c->fs->meta, &t));
 	if (rc == 0)
-		fs_names_changed(c->fs);	/* the twin in history/, and a key that was encoded because of this one */
+		fs_names_changed(
+			c->fs); /* the twin in history/, and a key that was encoded because of this one */
 	return rc;
 }
 
-static int rename_in_batch(struct call *c, uint64_t dir, const struct value_target *from, struct slice to_name, unsigned flags)
+static int rename_in_batch(struct call *c, uint64_t dir, const struct value_target *from,
+			   struct slice to_name, unsigned flags)
 {
 	struct value_target to;
 	struct key_entry e;
@@ -204,7 +217,8 @@ static int rename_in_batch(struct call *c, uint64_t dir, const struct value_targ
 	return value_rename(c->fs->meta, from, &to);
 }
 
-static int keys_rename(struct call *c, uint64_t dir, struct slice name, uint64_t to_dir, struct slice to_name, unsigned flags)
+static int keys_rename(struct call *c, uint64_t dir, struct slice name, uint64_t to_dir,
+		       struct slice to_name, unsigned flags)
 {
 	struct value_target from;
 	struct key_entry e;
@@ -218,7 +232,8 @@ static int keys_rename(struct call *c, uint64_t dir, struct slice name, uint64_t
 	if (rc < 0)
 		return rc;
 	if (e.is_dir)
-		return err_set(-EPERM, "a directory of keys cannot be renamed: rename the keys in it");
+		return err_set(-EPERM,
+			       "a directory of keys cannot be renamed: rename the keys in it");
 	from = target_of(kind_of(dir), dir, e.key);
 	rc = value_may_change(c, &from);
 	if (rc == 0)
@@ -227,14 +242,15 @@ static int keys_rename(struct call *c, uint64_t dir, struct slice name, uint64_t
 		return rc;
 	rc = fs_end(c->fs, rename_in_batch(c, to_dir, &from, to_name, flags));
 	if (rc == 0)
-		fs_names_changed(c->fs);	/* the new name is another node */
+		fs_names_changed(c->fs); /* the new name is another node */
 	return rc;
 }
 
 /* --- values --------------------------------------------------------------------------------------------- */
 
 /* The target of NAME: a key that is there, or, in a batch, the one that the name means. */
-static int find_or_make(struct call *c, uint64_t dir, struct slice name, struct value_target *ret, bool *ret_found)
+static int find_or_make(struct call *c, uint64_t dir, struct slice name, struct value_target *ret,
+			bool *ret_found)
 {
 	struct key_entry e;
 	int rc = find(c, dir, name, &e);
@@ -245,7 +261,8 @@ static int find_or_make(struct call *c, uint64_t dir, struct slice name, struct 
 	if (rc == -ENOENT) {
 		rc = fs_begin(c->fs);
 		if (rc == 0)
-			rc = fs_end(c->fs, key_dir_new_key(c->fs->meta, node_inner(dir), name, &e.key));
+			rc = fs_end(c->fs,
+				    key_dir_new_key(c->fs->meta, node_inner(dir), name, &e.key));
 	}
 	if (rc == 0)
 		*ret = target_of(kind_of(dir), dir, e.key);
@@ -253,7 +270,8 @@ static int find_or_make(struct call *c, uint64_t dir, struct slice name, struct 
 }
 
 /* A refused first write must leave no ghost: the entry is not kept. */
-static int keys_create(struct call *c, uint64_t dir, struct slice name, uint32_t mode, struct handle *h, struct node_entry *ret)
+static int keys_create(struct call *c, uint64_t dir, struct slice name, uint32_t mode,
+		       struct handle *h, struct node_entry *ret)
 {
 	struct value_target t;
 	bool found = false;

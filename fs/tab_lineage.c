@@ -13,8 +13,8 @@
 #include "store/meta/trash.h"
 
 #define DIRECTION(node) ((enum lineage_direction)(node_inner(node) >> 8))
-#define SPACE(node) ((enum entry_space)(node_inner(node) & 0xff))
-#define LINK_SERIAL ((1u << 26) - 1)
+#define SPACE(node)     ((enum entry_space)(node_inner(node) & 0xff))
+#define LINK_SERIAL     ((1u << 26) - 1)
 
 static const char *space_name(enum entry_space space)
 {
@@ -116,9 +116,9 @@ struct walk {
 	struct call *c;
 	uint64_t dir;
 	struct dir_fill *fill;
-	uint64_t cookie, count;		/* listing */
-	struct slice name;		/* look-up */
-	uint32_t serial;		/* what it found */
+	uint64_t cookie, count; /* listing */
+	struct slice name;      /* look-up */
+	uint32_t serial;        /* what it found */
 };
 
 static int version_name(struct kv_view *view, const struct version *v, struct buf *out)
@@ -151,7 +151,8 @@ static int find_link(void *arg, const struct version *v, enum lineage_how how, i
 static int find_serial(struct call *c, uint64_t dir, struct slice name, uint32_t *ret)
 {
 	struct walk w = { .c = c, .dir = dir, .name = name };
-	int rc = lineage_each(fs_view(c->fs), node_object(dir), DIRECTION(dir), SPACE(dir), find_link, &w);
+	int rc = lineage_each(fs_view(c->fs), node_object(dir), DIRECTION(dir), SPACE(dir),
+			      find_link, &w);
 
 	*ret = w.serial;
 	return rc < 0 ? rc : w.serial ? 0 : -ENOENT;
@@ -159,7 +160,8 @@ static int find_serial(struct call *c, uint64_t dir, struct slice name, uint32_t
 
 static uint64_t link_node(uint64_t dir, uint32_t serial)
 {
-	return node_id(NODE_LINEAGE_LINK, node_object(dir), (uint32_t)DIRECTION(dir) << 26 | serial);
+	return node_id(NODE_LINEAGE_LINK, node_object(dir),
+		       (uint32_t)DIRECTION(dir) << 26 | serial);
 }
 
 /* What would be seen in outputs/ is cut first. */
@@ -186,7 +188,7 @@ static int dir_lookup(struct call *c, uint64_t dir, struct slice name, struct no
 		rc = find_serial(c, dir, name, &serial);
 	if (rc == 0)
 		rc = node_entry(c, link_node(dir, serial), ret);
-	ret->entry_timeout = 0;		/* its name follows the dataset's */
+	ret->entry_timeout = 0; /* its name follows the dataset's */
 	return rc;
 }
 
@@ -210,7 +212,8 @@ static int list_link(void *arg, const struct version *v, enum lineage_how how, i
 	return dir_add(w->fill, buf_slice(&name), &e, w->count) ? 1 : 0;
 }
 
-static int dir_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie, struct dir_fill *fill)
+static int dir_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie,
+		       struct dir_fill *fill)
 {
 	struct walk w = { .c = c, .dir = dir, .fill = fill, .cookie = cookie };
 	int rc = 0;
@@ -220,7 +223,8 @@ static int dir_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t 
 		rc = cookie ? 0 : settle(c, dir);
 		if (rc < 0)
 			return rc;
-		rc = lineage_each(fs_view(c->fs), node_object(dir), DIRECTION(dir), SPACE(dir), list_link, &w);
+		rc = lineage_each(fs_view(c->fs), node_object(dir), DIRECTION(dir), SPACE(dir),
+				  list_link, &w);
 		return rc < 0 ? rc : 0;
 	}
 	for (enum entry_space s = ENTRY_DATA; s <= ENTRY_MODELS; s++) {
@@ -238,13 +242,15 @@ static int dir_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t 
 /* --- ln -s: the target is resolved to a version at once ------------------------------------------------------------ */
 
 /* The last component of a target, if the target is a name of SPACE: "x", "data/x", "../data/x", "MOUNTPOINT/data/x". */
-static int target_name(struct fs *fs, enum entry_space space, struct slice target, struct slice *ret)
+static int target_name(struct fs *fs, enum entry_space space, struct slice target,
+		       struct slice *ret)
 {
 	const char *at = target.data, *end = at + target.len;
 	struct slice parts[3] = { { NULL, 0 } };
 	size_t mount_len = strlen(fs->mountpoint), count = 0;
 
-	if (target.len > mount_len && memcmp(at, fs->mountpoint, mount_len) == 0 && at[mount_len] == '/')
+	if (target.len > mount_len && memcmp(at, fs->mountpoint, mount_len) == 0 &&
+	    at[mount_len] == '/')
 		at += mount_len;
 	else if (target.len && at[0] == '/')
 		return -EINVAL;
@@ -253,7 +259,8 @@ static int target_name(struct fs *fs, enum entry_space space, struct slice targe
 		struct slice part = slice_of(at, (size_t)((slash ? slash : end) - at));
 
 		at = slash ? slash + 1 : end;
-		if (part.len == 0 || slice_eq(part, slice_str(".")) || slice_eq(part, slice_str("..")))
+		if (part.len == 0 || slice_eq(part, slice_str(".")) ||
+		    slice_eq(part, slice_str("..")))
 			continue;
 		if (count == 2)
 			return -EINVAL;
@@ -301,7 +308,8 @@ static int may_change(struct call *c, uint64_t dir)
 	return rc < 0 ? rc : run_check_writable(fs_view(c->fs), node_object(dir));
 }
 
-static int dir_make(struct call *c, uint64_t dir, struct slice name, const struct node_make *make, struct node_entry *ret)
+static int dir_make(struct call *c, uint64_t dir, struct slice name, const struct node_make *make,
+		    struct node_entry *ret)
 {
 	struct slice target;
 	struct version v;
@@ -309,7 +317,8 @@ static int dir_make(struct call *c, uint64_t dir, struct slice name, const struc
 
 	(void)name;
 	if (!S_ISLNK(make->mode) || !SPACE(dir))
-		return err_set(-EPERM, "only links to versions can be made here, in data/ or models/");
+		return err_set(-EPERM,
+			       "only links to versions can be made here, in data/ or models/");
 	rc = may_change(c, dir);
 	if (rc < 0)
 		return rc;
@@ -317,14 +326,16 @@ static int dir_make(struct call *c, uint64_t dir, struct slice name, const struc
 	if (rc == 0)
 		rc = resolve(c->fs, SPACE(dir), target, &v);
 	if (rc < 0)
-		return err_set(-EINVAL, "%.*s is no version of something in /%s", (int)make->target.len,
-			       (const char *)make->target.data, space_name(SPACE(dir)));
+		return err_set(-EINVAL, "%.*s is no version of something in /%s",
+			       (int)make->target.len, (const char *)make->target.data,
+			       space_name(SPACE(dir)));
 	rc = fs_begin(c->fs);
 	if (rc == 0)
-		rc = fs_end(c->fs, lineage_add(c->fs->meta, node_object(dir), DIRECTION(dir), v.serial, LINEAGE_BY_HAND));
+		rc = fs_end(c->fs, lineage_add(c->fs->meta, node_object(dir), DIRECTION(dir),
+					       v.serial, LINEAGE_BY_HAND));
 	if (rc == 0)
 		rc = node_entry(c, link_node(dir, v.serial), ret);
-	ret->entry_timeout = 0;		/* it shows under the version's own name */
+	ret->entry_timeout = 0; /* it shows under the version's own name */
 	return rc;
 }
 
@@ -340,7 +351,9 @@ static int dir_unlink(struct call *c, uint64_t dir, struct slice name)
 		rc = may_change(c, dir);
 	if (rc == 0)
 		rc = fs_begin(c->fs);
-	return rc < 0 ? rc : fs_end(c->fs, lineage_remove(c->fs->meta, node_object(dir), DIRECTION(dir), serial));
+	return rc < 0 ? rc
+		      : fs_end(c->fs, lineage_remove(c->fs->meta, node_object(dir), DIRECTION(dir),
+						     serial));
 }
 
 static void dir_path(struct fs *fs, uint64_t node, struct buf *out)

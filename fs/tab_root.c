@@ -30,7 +30,10 @@ static const char readme[] =
 	"\n"
 	"Refused?  tail -1 .labfs/errors says why.  Every path: man 7 labfs-tree.\n";
 
-static const struct { const char *text; size_t len; } texts[] = {
+static const struct {
+	const char *text;
+	size_t len;
+} texts[] = {
 	[STATIC_README] = { readme, sizeof(readme) - 1 },
 	[STATIC_GITIGNORE] = { "*\n", 2 },
 };
@@ -65,7 +68,7 @@ static int root_getattr(struct call *c, uint64_t node, struct handle *h, struct 
 	(void)h;
 	node_fill_attr(fs, ret, S_IFDIR | 0755, fs->owner_uid, fs->owner_gid, 0, 0);
 	if (fs->has_group)
-		ret->st.st_mode = S_IFDIR | 0750;	/* the group and nobody else comes in */
+		ret->st.st_mode = S_IFDIR | 0750; /* the group and nobody else comes in */
 	else
 		ret->st.st_mode = S_IFDIR | 0755;
 	ret->st.st_nlink = 2 + 5;
@@ -73,7 +76,8 @@ static int root_getattr(struct call *c, uint64_t node, struct handle *h, struct 
 	return 0;
 }
 
-static int root_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie, struct dir_fill *fill)
+static int root_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie,
+			struct dir_fill *fill)
 {
 	int rc = node_rows_list(c, rows, 0, cookie, fill);
 
@@ -106,7 +110,8 @@ static int static_getattr(struct call *c, uint64_t node, struct handle *h, struc
 	(void)h;
 	if (which < STATIC_README || which > STATIC_GITIGNORE)
 		return -ENOENT;
-	node_fill_attr(c->fs, ret, S_IFREG | 0444, c->fs->owner_uid, c->fs->owner_gid, texts[which].len, 0);
+	node_fill_attr(c->fs, ret, S_IFREG | 0444, c->fs->owner_uid, c->fs->owner_gid,
+		       texts[which].len, 0);
 	ret->timeout = NODE_LONG;
 	return 0;
 }
@@ -121,14 +126,16 @@ static int static_open(struct call *c, uint64_t node, struct handle *h)
 	return 0;
 }
 
-static int static_read(struct call *c, uint64_t node, struct handle *h, uint64_t off, size_t size, struct buf *out)
+static int static_read(struct call *c, uint64_t node, struct handle *h, uint64_t off, size_t size,
+		       struct buf *out)
 {
 	uint32_t which = node_inner(node);
 
 	(void)c;
 	(void)h;
 	if (off < texts[which].len)
-		buf_add(out, texts[which].text + off, size < texts[which].len - off ? size : texts[which].len - (size_t)off);
+		buf_add(out, texts[which].text + off,
+			size < texts[which].len - off ? size : texts[which].len - (size_t)off);
 	return 0;
 }
 

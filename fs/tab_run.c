@@ -39,7 +39,7 @@ static const struct node_row rows[] = {
 	{ "procs", NODE_RUN_PROCS, 0, false },
 	{ NULL, NODE_ROOT, 0, false },
 };
-#define RUN_SUBDIRS 8u			/* directories among them */
+#define RUN_SUBDIRS 8u /* directories among them */
 
 static void fill_run(struct fs *fs, const struct run *run, struct node_attr *ret)
 {
@@ -112,7 +112,8 @@ static int runs_lookup(struct call *c, uint64_t dir, struct slice name, struct n
 		rc = run_get(fs_view(c->fs), number, &run);
 	if (rc < 0)
 		return rc;
-	return node_entry(c, node_id(slice_eq(run.id, name) ? NODE_RUN : NODE_RUN_ALIAS, number, 0), ret);
+	return node_entry(c, node_id(slice_eq(run.id, name) ? NODE_RUN : NODE_RUN_ALIAS, number, 0),
+			  ret);
 }
 
 static int runs_getattr(struct call *c, uint64_t node, struct handle *h, struct node_attr *ret)
@@ -125,7 +126,8 @@ static int runs_getattr(struct call *c, uint64_t node, struct handle *h, struct 
 	if (run_latest(fs_view(c->fs), &number) < 0 || run_get(fs_view(c->fs), number, &run) < 0)
 		run.start_ms = 0;
 	err_clear();
-	node_fill_attr(c->fs, ret, S_IFDIR | 0755, c->fs->owner_uid, c->fs->owner_gid, 0, run.start_ms);
+	node_fill_attr(c->fs, ret, S_IFDIR | 0755, c->fs->owner_uid, c->fs->owner_gid, 0,
+		       run.start_ms);
 	ret->timeout = NODE_DIR_TIMEOUT;
 	return 0;
 }
@@ -138,13 +140,15 @@ struct listing {
 static int list_run(void *arg, const struct run *run)
 {
 	struct listing *l = arg;
-	struct node_entry e = { .node = node_id(NODE_RUN, run->number, 0), .entry_timeout = fs_entry_timeout(l->c->fs) };
+	struct node_entry e = { .node = node_id(NODE_RUN, run->number, 0),
+				.entry_timeout = fs_entry_timeout(l->c->fs) };
 
 	fill_run(l->c->fs, run, &e.attr);
 	return dir_add(l->fill, run->id, &e, run->number) ? 1 : 0;
 }
 
-static int runs_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie, struct dir_fill *fill)
+static int runs_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie,
+			struct dir_fill *fill)
 {
 	struct listing l = { c, fill };
 	int rc = run_each(fs_view(c->fs), (uint32_t)cookie, list_run, &l);
@@ -154,7 +158,8 @@ static int runs_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t
 	return rc < 0 ? rc : 0;
 }
 
-static int runs_make(struct call *c, uint64_t dir, struct slice name, const struct node_make *make, struct node_entry *ret)
+static int runs_make(struct call *c, uint64_t dir, struct slice name, const struct node_make *make,
+		     struct node_entry *ret)
 {
 	struct meta_actor who = call_actor(c);
 	uint32_t number;
@@ -191,7 +196,7 @@ static int runs_rmdir(struct call *c, uint64_t dir, struct slice name)
 		return rc;
 	rc = fs_end(c->fs, run_trash(c->fs->meta, number));
 	if (rc == 0)
-		fs_names_changed(c->fs);	/* in its experiment, in children/ of its parent */
+		fs_names_changed(c->fs); /* in its experiment, in children/ of its parent */
 	return rc;
 }
 
@@ -199,10 +204,12 @@ static int runs_unlink(struct call *c, uint64_t dir, struct slice name)
 {
 	(void)c;
 	(void)dir;
-	return err_set(-EPERM, "%.*s is not a file that can be removed", (int)name.len, (const char *)name.data);
+	return err_set(-EPERM, "%.*s is not a file that can be removed", (int)name.len,
+		       (const char *)name.data);
 }
 
-static int runs_rename(struct call *c, uint64_t dir, struct slice name, uint64_t to_dir, struct slice to_name, unsigned flags)
+static int runs_rename(struct call *c, uint64_t dir, struct slice name, uint64_t to_dir,
+		       struct slice to_name, unsigned flags)
 {
 	(void)c;
 	(void)dir;
@@ -253,7 +260,8 @@ static int run_getattr(struct call *c, uint64_t node, struct handle *h, struct n
 	return rc;
 }
 
-static int run_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie, struct dir_fill *fill)
+static int run_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie,
+		       struct dir_fill *fill)
 {
 	int rc = node_rows_list(c, rows, node_object(dir), cookie, fill);
 
@@ -266,17 +274,21 @@ static int run_refuse(struct call *c, uint64_t dir, struct slice name)
 	(void)c;
 	(void)dir;
 	(void)name;
-	return err_set(-EPERM, "every run has these files; values are made below params/, metrics/, history/ and tags/, files below artifacts/");
+	return err_set(
+		-EPERM,
+		"every run has these files; values are made below params/, metrics/, history/ and tags/, files below artifacts/");
 }
 
-static int run_make_node(struct call *c, uint64_t dir, struct slice name, const struct node_make *make, struct node_entry *ret)
+static int run_make_node(struct call *c, uint64_t dir, struct slice name,
+			 const struct node_make *make, struct node_entry *ret)
 {
 	(void)make;
 	(void)ret;
 	return run_refuse(c, dir, name);
 }
 
-static int run_create(struct call *c, uint64_t dir, struct slice name, uint32_t mode, struct handle *h, struct node_entry *ret)
+static int run_create(struct call *c, uint64_t dir, struct slice name, uint32_t mode,
+		      struct handle *h, struct node_entry *ret)
 {
 	(void)mode;
 	(void)h;
@@ -319,7 +331,7 @@ static int children_lookup(struct call *c, uint64_t dir, struct slice name, stru
 		rc = -ENOENT;
 	if (rc == 0)
 		rc = node_entry(c, node_id(NODE_RUN_CHILD, number, 0), ret);
-	ret->entry_timeout = 0;		/* parents change by a tag, too */
+	ret->entry_timeout = 0; /* parents change by a tag, too */
 	return rc;
 }
 
@@ -334,14 +346,17 @@ static int children_getattr(struct call *c, uint64_t node, struct handle *h, str
 static int list_child(void *arg, const struct run *run)
 {
 	struct listing *l = arg;
-	struct node_entry e = { .node = node_id(NODE_RUN_CHILD, run->number, 0), .entry_timeout = 0 };
+	struct node_entry e = { .node = node_id(NODE_RUN_CHILD, run->number, 0),
+				.entry_timeout = 0 };
 
-	node_fill_link(l->c->fs, &e.attr, run->uid, run->gid, strlen("../../") + run->id.len, run->start_ms);
+	node_fill_link(l->c->fs, &e.attr, run->uid, run->gid, strlen("../../") + run->id.len,
+		       run->start_ms);
 	e.attr.timeout = NODE_LONG;
 	return dir_add(l->fill, run->id, &e, run->number) ? 1 : 0;
 }
 
-static int children_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie, struct dir_fill *fill)
+static int children_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie,
+			    struct dir_fill *fill)
 {
 	struct listing l = { c, fill };
 	int rc = run_each_child(fs_view(c->fs), node_object(dir), (uint32_t)cookie, list_child, &l);
@@ -398,7 +413,7 @@ static int link_getattr(struct call *c, uint64_t node, struct handle *h, struct 
 	if (rc == 0)
 		node_fill_link(c->fs, ret, run.uid, run.gid, target.len, run.start_ms);
 	if (node_kind(node) != NODE_RUN_ALIAS || node_object(node))
-		ret->timeout = NODE_LONG;	/* a run keeps its id */
+		ret->timeout = NODE_LONG; /* a run keeps its id */
 	return rc;
 }
 
@@ -413,7 +428,8 @@ static void link_path(struct fs *fs, uint64_t node, struct buf *out)
 {
 	struct run run;
 
-	if (node_kind(node) == NODE_EXPERIMENT_RUN && run_get(fs_view(fs), node_object(node), &run) == 0) {
+	if (node_kind(node) == NODE_EXPERIMENT_RUN &&
+	    run_get(fs_view(fs), node_object(node), &run) == 0) {
 		path_experiment(fs, run.experiment, out);
 		buf_add_ch(out, '/');
 		buf_add_slice(out, run.id);
@@ -485,7 +501,8 @@ static int procs_getattr(struct call *c, uint64_t node, struct handle *h, struct
 	return 0;
 }
 
-static int procs_setattr(struct call *c, uint64_t node, struct handle *h, const struct stat *st, int to_set, struct node_attr *ret)
+static int procs_setattr(struct call *c, uint64_t node, struct handle *h, const struct stat *st,
+			 int to_set, struct node_attr *ret)
 {
 	int rc = run_check_writable(fs_view(c->fs), node_object(node));
 
@@ -512,7 +529,8 @@ static int procs_open(struct call *c, uint64_t node, struct handle *h)
 	return 0;
 }
 
-static int procs_read(struct call *c, uint64_t node, struct handle *h, uint64_t off, size_t size, struct buf *out)
+static int procs_read(struct call *c, uint64_t node, struct handle *h, uint64_t off, size_t size,
+		      struct buf *out)
 {
 	struct buf *text = h->state;
 
@@ -521,7 +539,8 @@ static int procs_read(struct call *c, uint64_t node, struct handle *h, uint64_t 
 		procs_text(c->fs, node_object(node), text);
 	}
 	if (off < text->len)
-		buf_add(out, text->data + off, size < text->len - off ? size : text->len - (size_t)off);
+		buf_add(out, text->data + off,
+			size < text->len - off ? size : text->len - (size_t)off);
 	return buf_err(text);
 }
 
@@ -536,7 +555,8 @@ static void attach_done(struct call *c, int rc, void *arg)
 	free(size);
 }
 
-static int procs_write(struct call *c, uint64_t node, struct handle *h, uint64_t off, struct slice bytes, size_t *ret)
+static int procs_write(struct call *c, uint64_t node, struct handle *h, uint64_t off,
+		       struct slice bytes, size_t *ret)
 {
 	size_t *size;
 	struct call *d;
@@ -562,7 +582,7 @@ static int procs_write(struct call *c, uint64_t node, struct handle *h, uint64_t
 		return d ? FS_DEFERRED : -ENOMEM;
 	}
 	*size = *ret;
-	call_on_interrupt(d, NULL, NULL);	/* it will be attached in a moment, so it is answered */
+	call_on_interrupt(d, NULL, NULL); /* it will be attached in a moment, so it is answered */
 	rc = procs_attach(d, node_object(node), (pid_t)pid, attach_done, size);
 	if (rc < 0)
 		attach_done(d, rc, size);

@@ -19,9 +19,9 @@
 
 struct value_handle {
 	struct value_target target;
-	struct value_writer *writer;	/* NULL until the first write */
-	struct buf text;		/* of values and histories, while RENDERED */
-	struct view *view;		/* of views */
+	struct value_writer *writer; /* NULL until the first write */
+	struct buf text;             /* of values and histories, while RENDERED */
+	struct view *view;           /* of views */
 	bool rendered;
 	bool created;
 };
@@ -39,23 +39,12 @@ bool value_target_of(uint64_t node, struct value_target *ret)
 		ret->kind = (enum value_kind)inner;
 		ret->key = 0;
 		return true;
-	case NODE_EXPERIMENT_TAG:
-		ret->kind = VALUE_EXPERIMENT_TAG;
-		return true;
-	case NODE_PARAM:
-		ret->kind = VALUE_RUN_PARAM;
-		return true;
-	case NODE_METRIC:
-		ret->kind = VALUE_RUN_METRIC;
-		return true;
-	case NODE_HISTORY:
-		ret->kind = VALUE_RUN_HISTORY;
-		return true;
-	case NODE_TAG:
-		ret->kind = VALUE_RUN_TAG;
-		return true;
-	default:
-		return false;
+	case NODE_EXPERIMENT_TAG: ret->kind = VALUE_EXPERIMENT_TAG; return true;
+	case NODE_PARAM: ret->kind = VALUE_RUN_PARAM; return true;
+	case NODE_METRIC: ret->kind = VALUE_RUN_METRIC; return true;
+	case NODE_HISTORY: ret->kind = VALUE_RUN_HISTORY; return true;
+	case NODE_TAG: ret->kind = VALUE_RUN_TAG; return true;
+	default: return false;
 	}
 }
 
@@ -69,15 +58,14 @@ static bool is_read_only(enum value_kind kind)
 	case VALUE_EXPERIMENT_RUNS_CSV:
 	case VALUE_EXPERIMENT_RUNS_TSV:
 	case VALUE_ALL_RUNS_CSV:
-	case VALUE_ALL_RUNS_TSV:
-		return true;
-	default:
-		return false;
+	case VALUE_ALL_RUNS_TSV: return true;
+	default: return false;
 	}
 }
 
 /* Who owns the run or experiment of a value. */
-static int owner_of(struct fs *fs, const struct value_target *t, uint32_t *ret_uid, uint32_t *ret_gid)
+static int owner_of(struct fs *fs, const struct value_target *t, uint32_t *ret_uid,
+		    uint32_t *ret_gid)
 {
 	struct experiment e;
 	struct run run;
@@ -87,8 +75,7 @@ static int owner_of(struct fs *fs, const struct value_target *t, uint32_t *ret_u
 	*ret_gid = fs->owner_gid;
 	switch ((int)t->kind) {
 	case VALUE_ALL_RUNS_CSV:
-	case VALUE_ALL_RUNS_TSV:
-		return 0;
+	case VALUE_ALL_RUNS_TSV: return 0;
 	case VALUE_EXPERIMENT_DESCRIPTION:
 	case VALUE_EXPERIMENT_TAG:
 	case VALUE_EXPERIMENT_RUNS_CSV:
@@ -117,7 +104,8 @@ int value_may_change(struct call *c, const struct value_target *t)
 
 /* --- attributes ------------------------------------------------------------------------------------ */
 
-static int value_stat(struct call *c, uint64_t node, const struct value_target *t, struct node_attr *ret)
+static int value_stat(struct call *c, uint64_t node, const struct value_target *t,
+		      struct node_attr *ret)
 {
 	uint32_t mode = S_IFREG | (is_read_only(t->kind) ? 0444 : 0644), uid, gid;
 	struct view *view = NULL;
@@ -152,14 +140,16 @@ static int value_getattr(struct call *c, uint64_t node, struct handle *h, struct
 	rc = value_stat(c, node, &t, ret);
 	if (rc != -ENOENT || (!h && !handle_next(c->fs, node, NULL)))
 		return rc;
-	rc = owner_of(c->fs, &t, &uid, &gid);	/* created and not yet written, or removed while open */
+	rc = owner_of(c->fs, &t, &uid,
+		      &gid); /* created and not yet written, or removed while open */
 	if (rc == 0)
 		node_fill_attr(c->fs, ret, S_IFREG | 0644, uid, gid, 0, 0);
 	return rc;
 }
 
 /* Truncation by itself, chmod, chown and utimens change nothing; what is frozen refuses them. */
-static int value_setattr(struct call *c, uint64_t node, struct handle *h, const struct stat *st, int to_set, struct node_attr *ret)
+static int value_setattr(struct call *c, uint64_t node, struct handle *h, const struct stat *st,
+			 int to_set, struct node_attr *ret)
 {
 	struct value_target t;
 	int rc;
@@ -234,11 +224,13 @@ static void value_release(struct call *c, uint64_t node, struct handle *h)
 static int read_text(const struct buf *text, uint64_t off, size_t size, struct buf *out)
 {
 	if (off < text->len)
-		buf_add(out, text->data + off, size < text->len - off ? size : text->len - (size_t)off);
+		buf_add(out, text->data + off,
+			size < text->len - off ? size : text->len - (size_t)off);
 	return 0;
 }
 
-static int read_history(struct fs *fs, struct value_handle *vh, uint64_t off, size_t size, struct buf *out)
+static int read_history(struct fs *fs, struct value_handle *vh, uint64_t off, size_t size,
+			struct buf *out)
 {
 	uint64_t total;
 	int rc;
@@ -255,7 +247,7 @@ static int read_history(struct fs *fs, struct value_handle *vh, uint64_t off, si
 		if (rc < 0)
 			return rc;
 		vh->rendered = true;
-	} else if (off >= vh->text.len) {	/* what was appended since */
+	} else if (off >= vh->text.len) { /* what was appended since */
 		rc = value_render_range(fs_view(fs), &vh->target, vh->text.len, size, &vh->text);
 		if (rc < 0)
 			return rc;
@@ -263,7 +255,8 @@ static int read_history(struct fs *fs, struct value_handle *vh, uint64_t off, si
 	return read_text(&vh->text, off, size, out);
 }
 
-static int read_view(struct call *c, uint64_t node, struct value_handle *vh, uint64_t off, size_t size, struct buf *out)
+static int read_view(struct call *c, uint64_t node, struct value_handle *vh, uint64_t off,
+		     size_t size, struct buf *out)
 {
 	struct view *view;
 	int rc;
@@ -278,7 +271,8 @@ static int read_view(struct call *c, uint64_t node, struct value_handle *vh, uin
 	return view_read(vh->view, off, size, out);
 }
 
-static int read_plain(struct fs *fs, struct value_handle *vh, uint64_t off, size_t size, struct buf *out)
+static int read_plain(struct fs *fs, struct value_handle *vh, uint64_t off, size_t size,
+		      struct buf *out)
 {
 	int rc;
 
@@ -292,7 +286,8 @@ static int read_plain(struct fs *fs, struct value_handle *vh, uint64_t off, size
 	return read_text(&vh->text, off, size, out);
 }
 
-static int value_read(struct call *c, uint64_t node, struct handle *h, uint64_t off, size_t size, struct buf *out)
+static int value_read(struct call *c, uint64_t node, struct handle *h, uint64_t off, size_t size,
+		      struct buf *out)
 {
 	struct value_handle *vh = h->state;
 	int rc;
@@ -303,12 +298,13 @@ static int value_read(struct call *c, uint64_t node, struct handle *h, uint64_t 
 		rc = read_plain(c->fs, vh, off, size, out);
 	else
 		rc = read_view(c, node, vh, off, size, out);
-	return rc == -ENOENT ? 0 : rc;		/* not written yet, or removed meanwhile: nothing to read */
+	return rc == -ENOENT ? 0 : rc; /* not written yet, or removed meanwhile: nothing to read */
 }
 
 /* --- writing --------------------------------------------------------------------------------------------- */
 
-static int value_write_handle(struct call *c, uint64_t node, struct handle *h, uint64_t off, struct slice bytes, size_t *ret)
+static int value_write_handle(struct call *c, uint64_t node, struct handle *h, uint64_t off,
+			      struct slice bytes, size_t *ret)
 {
 	struct value_handle *vh = h->state;
 	struct meta_actor who;
@@ -319,7 +315,8 @@ static int value_write_handle(struct call *c, uint64_t node, struct handle *h, u
 	(void)off;
 	if (!vh->writer) {
 		who = call_actor(c);
-		rc = value_writer_new(c->fs->meta, &vh->target, (h->flags & O_APPEND) != 0, &who, &vh->writer);
+		rc = value_writer_new(c->fs->meta, &vh->target, (h->flags & O_APPEND) != 0, &who,
+				      &vh->writer);
 		if (rc < 0)
 			return rc;
 	}
@@ -327,7 +324,7 @@ static int value_write_handle(struct call *c, uint64_t node, struct handle *h, u
 	if (n < 0)
 		return (int)n;
 	if (vh->target.kind == VALUE_RUN_EXPERIMENT)
-		fs_names_changed(c->fs);	/* its link in the old experiment's directory */
+		fs_names_changed(c->fs); /* its link in the old experiment's directory */
 	*ret = (size_t)n;
 	return 0;
 }

@@ -9,7 +9,7 @@ struct row {
 	const char *path, *kind;
 	unsigned mode;
 	bool unlisted;
-	const char *read, *write;	/* "-": not at all */
+	const char *read, *write; /* "-": not at all */
 };
 
 static const struct row rows[] = {

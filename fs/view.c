@@ -10,22 +10,22 @@
 #include "store/base/io.h"
 #include "store/meta/run.h"
 
-#define CACHE 8u
-#define CORE_VALUES_MAX 2000u		/* a view over more values than this is a worker's */
-#define MEMORY_MAX (256u << 10)		/* longer texts are spooled */
+#define CACHE           8u
+#define CORE_VALUES_MAX 2000u        /* a view over more values than this is a worker's */
+#define MEMORY_MAX      (256u << 10) /* longer texts are spooled */
 
 struct view {
 	unsigned refs;
 	uint64_t node, seq;
-	struct buf text;		/* or, when spooled: */
-	int fd;				/* -1 */
+	struct buf text; /* or, when spooled: */
+	int fd;          /* -1 */
 	uint64_t size;
 };
 
 struct views {
 	struct view *slot[CACHE];
 	unsigned next;
-	struct render *renders;		/* under way */
+	struct render *renders; /* under way */
 };
 
 /* --- one view ------------------------------------------------------------------------------------- */
@@ -123,9 +123,7 @@ static bool is_big(struct kv_view *kv, const struct value_target *target)
 
 	switch ((int)target->kind) {
 	case VALUE_ALL_RUNS_CSV:
-	case VALUE_ALL_RUNS_TSV:
-		rc = run_each(kv, 0, count_run, &values);
-		break;
+	case VALUE_ALL_RUNS_TSV: rc = run_each(kv, 0, count_run, &values); break;
 	case VALUE_EXPERIMENT_RUNS_CSV:
 	case VALUE_EXPERIMENT_RUNS_TSV:
 		rc = run_each_in(kv, target->owner, 0, count_run, &values);
@@ -198,7 +196,7 @@ struct render {
 	struct value_target target;
 	struct view *view;
 	struct waiter *waiters, *late;
-	struct render *next;		/* of fs->views->renders */
+	struct render *next; /* of fs->views->renders */
 	int rc;
 };
 
@@ -361,7 +359,7 @@ int view_get(struct call *c, uint64_t node, const struct value_target *target, s
 
 	if (v) {
 		if (c->view)
-			c->view = NULL;		/* its reference becomes the caller's */
+			c->view = NULL; /* its reference becomes the caller's */
 		else
 			v->refs++;
 		*ret = v;

@@ -10,7 +10,7 @@
 
 struct watch_reader {
 	uint64_t cursor;
-	struct buf held;		/* lines that did not fit the last read */
+	struct buf held; /* lines that did not fit the last read */
 };
 
 struct waiter {
@@ -23,7 +23,7 @@ struct waiter {
 
 struct watch {
 	struct waiter *waiters;
-	bool due;			/* something happened; told between requests, when its batch is done */
+	bool due; /* something happened; told between requests, when its batch is done */
 };
 
 static void take(struct buf *held, size_t size, struct buf *out)
@@ -116,7 +116,7 @@ int watch_open(struct fs *fs, struct watch_reader **ret)
 
 	if (!r)
 		return -ENOMEM;
-	event_read(fs->meta, &r->cursor, &r->held);	/* sets the cursor to the end */
+	event_read(fs->meta, &r->cursor, &r->held); /* sets the cursor to the end */
 	*ret = r;
 	return 0;
 }
