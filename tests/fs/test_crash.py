@@ -65,9 +65,10 @@ def test_sigkill_loses_nothing(mount, seed):
     rng = random.Random(seed)
     procs = [subprocess.Popen([sys.executable, "-c", WRITER, str(mount.path), str(i)], stdout=subprocess.PIPE, text=True)
              for i in range(2)]
-    time.sleep(0.2 + rng.random() * 1.2)
+    first = [p.stdout.readline() for p in procs]
+    time.sleep(rng.random() * 1.2)
     mount.kill()
-    outputs = [p.communicate(timeout=30)[0] for p in procs]
+    outputs = [line + p.communicate(timeout=30)[0] for line, p in zip(first, procs)]
     assert all(p.returncode == 0 for p in procs)
     mount.start()
     for out in outputs:
