@@ -409,8 +409,8 @@ check-headers: $(HEADERS:%=$(B)/headers/%.ok) ## each header compiles alone
 	@:
 
 $(B)/headers/%.ok: %
-	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -MF $(@:.ok=.d) -MT $@ \
-		-include $< -S -o /dev/null -x c /dev/null
+	$(Q)mkdir -p $(@D) && echo 'extern int nothing;' | $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) \
+		-MMD -MP -MF $(@:.ok=.d) -MT $@ -include $< -S -o /dev/null -x c -
 	$(Q)touch $@
 
 -include $(HEADERS:%=$(B)/headers/%.d)
