@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import put, read, text
+from harness import put, read, text, wait_for
 
 WRITER = r"""
 import os, sys
@@ -61,18 +61,20 @@ def verify(root, lines):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_sigkill_loses_nothing(mount, seed):
+def test_sigkill_loses_nothing(mount, work, seed):
     rng = random.Random(seed)
-    procs = [subprocess.Popen([sys.executable, "-c", WRITER, str(mount.path), str(i)], stdout=subprocess.PIPE, text=True)
-             for i in range(2)]
-    first = [p.stdout.readline() for p in procs]
+    outputs = [work / f"out{i}" for i in range(2)]
+    procs = [subprocess.Popen([sys.executable, "-c", WRITER, str(mount.path), str(i)], stdout=open(out, "wb"))
+             for i, out in enumerate(outputs)]
+    wait_for(lambda: all(out.stat().st_size for out in outputs), 20, "writers at work")
     time.sleep(rng.random() * 1.2)
     mount.kill()
-    outputs = [line + p.communicate(timeout=30)[0] for line, p in zip(first, procs)]
+    for p in procs:
+        p.wait(30)
     assert all(p.returncode == 0 for p in procs)
     mount.start()
     for out in outputs:
-        lines = out.splitlines()
+        lines = out.read_text().splitlines()
         assert lines
         verify(mount.path, lines)
     mount.stop()
