@@ -37,6 +37,7 @@ KV_SRC := store/kv/check.c \
 	store/kv/kv_err.c \
 	store/kv/open.c \
 	store/kv/reserve.c \
+	store/kv/reserve.c \
 	store/kv/slot.c \
 	store/kv/view.c
 

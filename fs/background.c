@@ -40,11 +40,10 @@ static void seal_done(struct job *job)
 {
 	struct seal_job *s = (struct seal_job *)job;
 	struct fs *fs = s->fs;
-	int rc = s->rc;
+	int rc;
 
 	kv_snapshot_close(s->snapshot);
-	if (rc == 0)
-		rc = tree_seal_end(fs->trees, s->seal);
+	rc = tree_seal_end(fs->trees, s->seal);	/* after a failure too: it notes the emptied layers */
 	tree_seal_free(s->seal);
 	free(s);
 	fs->sealing = false;
@@ -154,9 +153,10 @@ static bool step_trees(struct fs *fs)
 
 static bool step_meta(struct fs *fs)
 {
-	bool more = false;
+	bool more = false, was = kv_use_reserve(fs->kv, true);
 	int rc = meta_work_step(fs->meta, &more);
 
+	kv_use_reserve(fs->kv, was);
 	if (rc < 0)
 		log_warn("background work on runs: %s", err_text(rc));
 	fs->seen_seq = kv_seq(fs->kv);
@@ -176,10 +176,27 @@ static bool step_collect(struct fs *fs)
 	return rc >= 0 && more;
 }
 
+/* Files in dirty/ that nothing uses any more; a seal that runs gets to them by itself. */
+static bool empty_layers(struct fs *fs)
+{
+	unsigned emptied = 0;
+	bool any = false;
+	int rc = 0;
+
+	do {
+		rc = trees_empty_layers(fs->trees, &emptied);
+		any = any || emptied;
+	} while (rc == 0 && emptied);
+	if (rc < 0 && rc != -EBUSY && rc != -ENOSPC)
+		log_warn("emptying files in dirty/: %s", err_text(rc));
+	return any;
+}
+
 bool background_make_room(struct fs *fs)
 {
 	uint64_t before = fs->freed;
 
+	(void)!kv_checkpoint(fs->kv);	/* what is let go of must be so on the disk */
 	for (int i = 0; i < ROOM_STEPS; i++) {
 		bool more = step_trees(fs);
 
@@ -188,7 +205,7 @@ bool background_make_room(struct fs *fs)
 		if (!more)
 			break;
 	}
-	return fs->freed != before;
+	return empty_layers(fs) || fs->freed != before;
 }
 
 /* --- timers -------------------------------------------------------------------------------------- */
@@ -207,7 +224,7 @@ static void seal_tick(struct fs *fs)
 	}
 	if (!fs->sealing)
 		rc = seal_start(fs);
-	if (rc < 0 && rc != -ENOENT)
+	if (rc < 0 && rc != -ENOENT && rc != -EBUSY)	/* busy: a gc seals */
 		log_warn("sealing: %s", err_text(rc));
 	fs->seen_seq = kv_seq(fs->kv);
 	if (!fs->sealing && trees_pending(fs->trees) > 0) {

@@ -183,9 +183,11 @@ void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	struct call c = ops_call(req, "close", node);
 	struct handle *h = ops_handle(fi);
+	bool was = kv_use_reserve(c.fs->kv, true);	/* what was accepted is brought to its end */
 
 	if (h && h->ops->release)
 		h->ops->release(&c, node, h);
+	kv_use_reserve(c.fs->kv, was);
 	handle_free(c.fs, h);
 	fuse_reply_err(req, 0);
 }

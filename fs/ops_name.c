@@ -143,7 +143,11 @@ static int ask_unlink(const struct node_ops *ops, struct call *c, void *arg)
 
 static void do_unlink(struct call *c)
 {
-	ops_reply_status(c, remove_by(c, ask_unlink));
+	bool was = kv_use_reserve(c->fs->kv, true);
+	int rc = remove_by(c, ask_unlink);
+
+	kv_use_reserve(c->fs->kv, was);
+	ops_reply_status(c, rc);
 }
 
 void op_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
@@ -163,7 +167,11 @@ static int ask_rmdir(const struct node_ops *ops, struct call *c, void *arg)
 
 static void do_rmdir(struct call *c)
 {
-	ops_reply_status(c, remove_by(c, ask_rmdir));
+	bool was = kv_use_reserve(c->fs->kv, true);
+	int rc = remove_by(c, ask_rmdir);
+
+	kv_use_reserve(c->fs->kv, was);
+	ops_reply_status(c, rc);
 }
 
 void op_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
@@ -190,6 +198,7 @@ static int rename_by(const struct node_ops *ops, struct call *c)
 
 static void do_rename(struct call *c)
 {
+	bool was = kv_use_reserve(c->fs->kv, node_kind(c->to_node) == NODE_TRASH);
 	int rc = ops_check_change(c);
 
 	if (rc == 0)
@@ -207,6 +216,7 @@ static void do_rename(struct call *c)
 		if (rc == FS_NOT_MINE)
 			rc = -EXDEV;
 	}
+	kv_use_reserve(c->fs->kv, was);
 	ops_reply_status(c, rc);
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fs/background.h"
 #include "fs/head_write.h"
 #include "fs/tab_tree.h"
 #include "store/meta/entry.h"
@@ -98,6 +99,7 @@ static void drop_state(struct fs *fs, struct handle *h)
 int tree_op_open(struct call *c, uint64_t node, struct handle *h)
 {
 	uint32_t tree = node_object(node), ino = node_inner(node);
+	bool was;
 	int rc = 0;
 
 	h->state = NULL;
@@ -107,11 +109,13 @@ int tree_op_open(struct call *c, uint64_t node, struct handle *h)
 		h->keep_cache = h->noflush = true;
 		return 0;
 	}
-	if (rc == 0)
-		rc = fs_begin(c->fs);
 	if (rc)
 		return rc;
-	rc = fs_end(c->fs, open_in_batch(c, tree, ino, h));
+	was = kv_use_reserve(c->fs->kv, !handle_writes(h));	/* reading goes on with the disk full */
+	rc = fs_begin(c->fs);
+	if (rc == 0)
+		rc = fs_end(c->fs, open_in_batch(c, tree, ino, h));
+	kv_use_reserve(c->fs->kv, was);
 	if (rc)
 		drop_state(c->fs, h);
 	return rc;
@@ -234,6 +238,7 @@ struct write_job {
 	struct tree_write write;
 	void *payload;
 	struct slice bytes;
+	bool tried;			/* once more, after room was made */
 	int rc;
 };
 
@@ -247,10 +252,19 @@ static void write_work(struct job *job)
 static void write_done(struct job *job)
 {
 	struct write_job *w = (struct write_job *)job;
-	int rc = fs_begin(w->fs);
+	bool was;
+	int rc;
 
+	if (w->rc == -ENOSPC && !w->tried && background_make_room(w->fs)) {
+		w->tried = true;
+		job_submit(w->fs, JOB_BYTES, w->call->node, &w->job);
+		return;
+	}
+	was = kv_use_reserve(w->fs->kv, true);	/* the end of a write must be noted, come what may */
+	rc = fs_begin(w->fs);
 	if (rc == 0)
 		rc = fs_end(w->fs, tree_write_end(w->fs->trees, &w->write, w->bytes.len, w->rc));
+	kv_use_reserve(w->fs->kv, was);
 	call_payload_free(w->fs, w->payload);
 	if (rc < 0)
 		call_reply_err(w->call, rc);

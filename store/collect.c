@@ -31,7 +31,7 @@ static int collect_chunks(struct store *s, bool *ret_more)
 
 int store_collect_step(struct store *s, uint64_t *freed, bool *ret_more)
 {
-	bool more = false;
+	bool more = false, was = kv_use_reserve(s->kv, true);
 	uint64_t bytes = 0;
 	int rc = meta_work_step(s->meta, &more);
 
@@ -41,6 +41,7 @@ int store_collect_step(struct store *s, uint64_t *freed, bool *ret_more)
 		rc = collect_chunks(s, &more);
 	if (rc == 0 && !more)
 		rc = cas_reclaim_step(s->cas, RECLAIM_RANGES, &bytes, &more);
+	kv_use_reserve(s->kv, was);
 	*freed += bytes;
 	*ret_more = more;
 	return rc;

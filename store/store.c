@@ -25,12 +25,15 @@ int store_open_layers(struct store *s)
 {
 	int rc = kv_open(s->kv_dirfd, &s->kv_options, &s->kv);
 
-	if (rc == 0)
-		rc = cas_open(s->kv, s->dirfd, &s->cas);
+	if (rc)
+		return rc;
+	kv_use_reserve(s->kv, true);	/* a store on a full disk must open, or nothing could be removed */
+	rc = cas_open(s->kv, s->dirfd, &s->cas);
 	if (rc == 0)
 		rc = trees_open(s->kv, s->cas, s->dirfd, &s->trees);
 	if (rc == 0)
 		rc = meta_open(s->kv, s->cas, s->trees, &s->meta);
+	kv_use_reserve(s->kv, false);
 	if (rc)
 		store_close_layers(s);
 	return rc;

@@ -15,9 +15,6 @@
 #include "store/base/log.h"
 #include "store/kv/kv_internal.h"
 
-#define RESERVE_MIN (256u << 10)
-#define RESERVE_MAX (32u << 20)
-#define RESERVE_PART 8		/* the reserve is this part of the file */
 
 bool checkpoint_running(struct kv *kv)
 {
@@ -70,27 +67,6 @@ int checkpoint_begin(struct kv *kv, bool force)
 	return 0;
 }
 
-/*
- * Keep blocks ready behind the end of the main file, so that the commits which free space, and the recovery of a store
- * on a full disk, find room.  Failing is no harm yet.
- */
-static void extend_reserve(struct kv *kv)
-{
-	uint64_t end = slot_data_end(&kv->pending), want = end / RESERVE_PART;
-	int rc;
-
-	if (want < RESERVE_MIN)
-		want = RESERVE_MIN;
-	if (want > RESERVE_MAX)
-		want = RESERVE_MAX;
-	if (kv->no_reserve || kv->reserve_end >= end + want / 2)
-		return;
-	rc = io_fallocate(kv->data_fd, FALLOC_FL_KEEP_SIZE, (off_t)end, (off_t)want);
-	if (rc == 0)
-		kv->reserve_end = end + want;
-	else if (rc == -EOPNOTSUPP)
-		kv->no_reserve = true;
-}
 
 void checkpoint_finish(struct kv *kv)
 {
@@ -103,7 +79,6 @@ void checkpoint_finish(struct kv *kv)
 	} else {
 		mdb_txn_reset(kv->pin[kv->pin_current]);
 		kv->pin_current ^= 1;
-		extend_reserve(kv);
 		journal_covered(&kv->journal, kv->pending_seq);
 		atomic_fetch_add(&kv->checkpoints, 1);
 	}

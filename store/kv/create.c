@@ -42,6 +42,8 @@ static int brand(int dirfd, uint64_t seq, struct slot *slot)
 		return err_set(-EIO, "no random numbers");
 	rc = io_fault_point("mdb_env_open");
 	if (rc == 0)
+		rc = engine_clear_lock(dirfd);
+	if (rc == 0)
 		rc = engine_open_env(dirfd, 0, &env);
 	if (rc < 0)
 		return rc;
@@ -95,8 +97,6 @@ static int complete(int dirfd, uint64_t seq)
 		rc = journal_create(dirfd);
 	if (rc == 0)
 		rc = make_slots(dirfd, &slot);
-	if (rc == 0)
-		rc = io_unlinkat(dirfd, KV_LOCK_FILE, 0);
 	if (rc == 0)
 		rc = io_fsync(dirfd);
 	if (rc == 0)

@@ -12,9 +12,24 @@
 #include "store/kv/kv_internal.h"
 
 #define MAX_READERS 512
+#define LOCK_BYTES  36864u /* more than MAX_READERS need */
 #define OWN_VERSION 1u
 
 static const char own_key[] = { (char)KV_TABLE_OWN, 'k', 'v' };
+
+/*
+ * LMDB writes to its lock file through a mapping, so blocks that a full disk could not give would be
+ * SIGBUS: the file is written here first and never removed.  Its old content, which belongs to a time
+ * before this one, is wiped.
+ */
+int engine_clear_lock(int dirfd)
+{
+	static const char zeros[LOCK_BYTES];
+	SCOPED_FD int fd = io_openat(dirfd, KV_LOCK_FILE, O_RDWR | O_CREAT, 0600);
+	int rc = fd < 0 ? fd : io_pwrite_full(fd, zeros, sizeof(zeros), 0);
+
+	return rc < 0 ? rc : io_ftruncate(fd, sizeof(zeros));
+}
 
 int engine_open_env(int dirfd, unsigned flags, MDB_env **ret)
 {
@@ -168,6 +183,11 @@ int engine_commit(struct kv *kv, bool force)
 	if (kv->commit_retry_ms && !force && clock_mono_ms() < kv->commit_retry_ms)
 		return err_set(-ENOSPC, "no space left for the database");
 	rc = engine_commit_txn(kv);
+	if (rc == -ENOSPC && reserve_release(kv)) {
+		rc = engine_rebuild(kv);
+		if (rc == 0)
+			rc = engine_commit_txn(kv);
+	}
 	if (rc < 0) {
 		kv->commit_retry_ms = clock_mono_ms() + KV_RETRY_MS;
 		broken = engine_rebuild(kv);
@@ -180,7 +200,8 @@ int engine_commit(struct kv *kv, bool force)
 	kv->mark_seq = kv->seq;
 	kv->commits++;
 	mdb_env_info(kv->env, &info);
-	kv->main_end = (info.me_last_pgno + 1) * kv->page_size;
+	reserve_grown(kv, (info.me_last_pgno + 1) * kv->page_size);
+	reserve_extend(kv);
 	atomic_store(&kv->commit_since_ms, 0);
 	rc = engine_begin(kv);
 	if (rc < 0)

@@ -179,6 +179,16 @@ void journal_switch(struct journal *j)
 	pthread_mutex_unlock(&j->lock);
 }
 
+bool journal_shrink_other(struct journal *j)
+{
+	struct journal_file *f = &j->file[j->current ^ 1];
+
+	if (f->size <= JOURNAL_FILE_FIRST || io_ftruncate(f->fd, JOURNAL_FILE_FIRST) < 0)
+		return false;
+	f->size = JOURNAL_FILE_FIRST;
+	return true;
+}
+
 void journal_covered(struct journal *j, uint64_t seq)
 {
 	pthread_mutex_lock(&j->lock);

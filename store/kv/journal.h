@@ -68,6 +68,8 @@ void journal_seal(const struct journal *j, struct buf *record, uint64_t epoch, u
 
 /* Go on in the other file, from its start.  Only when it is free. */
 void journal_switch(struct journal *j);
+/* Cut the other file, which must be free, back to its first size.  True: that gave blocks back.  Core. */
+bool journal_shrink_other(struct journal *j);
 /* A checkpoint that holds everything up to SEQ is saved: the other file is free.  Any thread. */
 void journal_covered(struct journal *j, uint64_t seq);
 

@@ -79,10 +79,7 @@ int kv_begin(struct kv *kv)
 		if (rc < 0)
 			return rc;
 	}
-	/* With the disk full the other journal file may still have room, as it is allocated. */
-	rc = journal_reserve(&kv->journal, KV_JOURNAL_HEADROOM);
-	if (rc == -ENOSPC && kv->journal.at && clock_mono_ms() >= kv->commit_retry_ms)
-		rc = kv_checkpoint(kv);
+	rc = reserve_check(kv);
 	if (rc < 0)
 		return rc;
 	kv->in_batch = true;

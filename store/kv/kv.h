@@ -52,8 +52,9 @@ int kv_close(struct kv *kv);
 /* --- writing: core thread only ------------------------------------------------------------------ */
 
 /*
- * Begin a batch; batches do not nest.  -EROFS when read-only, -EIO after an I/O error of the journal or of a
- * checkpoint (the engine then only reads until it is opened again).
+ * Begin a batch; batches do not nest.  -ENOSPC: see kv_use_reserve().  -EROFS when read-only, -EIO
+ * after an I/O error of the journal or of a checkpoint (the engine then only reads until it is opened
+ * again).
  */
 MUST_CHECK int kv_begin(struct kv *kv);
 
@@ -72,6 +73,12 @@ MUST_CHECK int kv_commit(struct kv *kv, uint64_t *ret_seq);
 
 /* Undo everything since kv_begin(). */
 void kv_abort(struct kv *kv);
+
+/*
+ * While ON, batches may take the room that is kept back for a full disk.  For what frees space, and nothing else; other
+ * batches get -ENOSPC from kv_begin() when that room is all there is.  Core, between batches.
+ */
+bool kv_use_reserve(struct kv *kv, bool on);	/* answers what it was before */
 
 /* Is a batch open?  For assertions. */
 bool kv_in_batch(const struct kv *kv);

@@ -49,6 +49,7 @@
 #define KV_GROWTH_PRESS (32u << 20)	/* the same two limits for what the main file has grown by */
 #define KV_GROWTH_MAX (256u << 20)
 #define KV_JOURNAL_HEADROOM (64u << 10)	/* for a batch that frees space on a full disk */
+#define KV_JOURNAL_SPARE (256u << 10)	/* left by other batches for such */
 
 /* One operation in a journal record's body. */
 enum kv_op { KV_OP_PUT = 1, KV_OP_DEL = 2 };
@@ -94,6 +95,12 @@ struct kv {
 	uint64_t mark_seq;
 	uint64_t main_end;	/* of the main file, at the last LMDB commit */
 	uint64_t main_base;	/* the same at the last begin of a checkpoint */
+	uint64_t growth;	/* of the main file by one LMDB commit: the most of late */
+	uint64_t reserve_end;	/* main file is preallocated up to here */
+	bool no_reserve;	/* the file system cannot */
+	bool tight;		/* the reserve is smaller than it should be: the disk is almost full */
+	bool low;		/* it could not be had at all */
+	bool spend;		/* kv_use_reserve() */
 	uint64_t batches;
 	uint64_t commits;
 	int64_t stats_ms;	/* when stats_free was counted */
@@ -127,8 +134,6 @@ struct kv {
 
 	MDB_txn *pin[2];	/* core while idle, else syncer */
 	int pin_current;	/* same */
-	uint64_t reserve_end;	/* same: main file is preallocated up to here */
-	bool no_reserve;	/* same: the file system cannot */
 
 	bool journal_open;	/* core */
 	bool threads;		/* core: they run */
@@ -161,8 +166,19 @@ MUST_CHECK int engine_put_own(MDB_txn *txn, MDB_dbi dbi, const uint8_t id[SLOT_I
 			      uint64_t seq);
 MUST_CHECK int engine_get_own(MDB_txn *txn, MDB_dbi dbi, uint8_t id[SLOT_ID_BYTES], uint64_t *ret_epoch,
 			      uint64_t *ret_seq);
+/* Have an empty lock file in DIRFD, all of it on disk.  No LMDB may be open there. */
+MUST_CHECK int engine_clear_lock(int dirfd);
 /* Open the LMDB file in DIRFD with the largest map the system allows. */
 MUST_CHECK int engine_open_env(int dirfd, unsigned flags, MDB_env **ret);
+
+/* reserve.c; core.  main_end is now MAIN_END. */
+void reserve_grown(struct kv *kv, uint64_t main_end);
+/* Keep blocks ready behind the end of the main file, or set kv->low. */
+void reserve_extend(struct kv *kv);
+/* May a batch begin?  -ENOSPC, -EIO. */
+MUST_CHECK int reserve_check(struct kv *kv);
+/* A commit found the disk full.  True: it is worth another try. */
+bool reserve_release(struct kv *kv);
 
 /* checkpoint.c */
 /* Commit, pin, switch journals; the syncer does the rest.  Core, none running.  FORCE as engine_commit(). */

@@ -97,8 +97,8 @@ static int recover(struct kv *kv)
 	if (rc == 0)
 		rc = slot_roll_back(kv->data_fd, &kv->saved);
 	if (rc == 0)
-		rc = io_unlinkat(kv->dirfd, KV_LOCK_FILE, 0);
-	if (rc == 0 || rc == -ENOENT)
+		rc = engine_clear_lock(kv->dirfd);
+	if (rc == 0)
 		rc = open_env(kv, 0);
 	if (rc == 0)
 		rc = kv_err(kv, mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &kv->pin[1]), "opening the database");
@@ -130,6 +130,8 @@ static int recover(struct kv *kv)
 	rc = kv_failed(kv);
 	if (rc < 0)
 		return rc;
+	kv->main_end = slot_data_end(&kv->saved);
+	reserve_extend(kv);
 	journal_start(&kv->journal, kv->seq);
 	return 0;
 }
@@ -357,22 +359,20 @@ int kv_open(int dirfd, const struct kv_options *options, struct kv **ret)
 
 int kv_close(struct kv *kv)
 {
-	bool recovered;
 	int rc = 0;
 
 	if (!kv)
 		return 0;
 	core_assert(kv);
 	assert(!kv->in_batch && kv->live.cursors == 0);
-	recovered = kv->pin[1] && !kv->own_dirfd;
 	if (!kv->options.read_only) {
 		rc = kv_checkpoint(kv);
 		checkpoint_threads_stop(kv);
 		if (rc == 0)
-			journal_start(&kv->journal, kv->seq);	/* cuts long files back */
+			journal_start(&kv->journal, kv->seq); /* cuts long files back */
+		else if (rc == -ENOSPC)
+			rc = kv_sync(kv, kv->seq); /* the main file has no room: the journal has it all */
 	}
-	if (recovered)
-		(void)!io_unlinkat(kv->dirfd, KV_LOCK_FILE, 0);
 	destroy(kv);
 	return rc;
 }

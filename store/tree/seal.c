@@ -435,7 +435,7 @@ static int end_part(struct trees *t, struct tree_seal *s, bool *ret_more)
 	return rc == -ENOENT ? err_set(-ESTALE, "a chunk has been collected meanwhile") : rc;
 }
 
-int tree_seal_end_step(struct trees *t, struct tree_seal *s, bool *ret_more)
+static int end_step(struct trees *t, struct tree_seal *s, bool *ret_more)
 {
 	int rc = s->error;
 
@@ -473,6 +473,15 @@ int tree_seal_end_step(struct trees *t, struct tree_seal *s, bool *ret_more)
 	return rc;
 }
 
+int tree_seal_end_step(struct trees *t, struct tree_seal *s, bool *ret_more)
+{
+	bool was = kv_use_reserve(t->kv, true);
+	int rc = end_step(t, s, ret_more);
+
+	kv_use_reserve(t->kv, was);
+	return rc;
+}
+
 int tree_seal_end(struct trees *t, struct tree_seal *s)
 {
 	bool more = true;
@@ -491,4 +500,37 @@ void tree_seal_free(struct tree_seal *s)
 	s->trees->seal = NULL;
 	free(s->items);
 	free(s);
+}
+
+/* --- a full disk: core ------------------------------------------------------------------------------ */
+
+int trees_empty_layers(struct trees *t, unsigned *ret_emptied)
+{
+	struct tree_seal *s;
+	struct kv_view *snapshot = NULL;
+	int rc;
+
+	*ret_emptied = 0;
+	if (t->seal)
+		return -EBUSY;
+	s = calloc(1, sizeof *s);
+	if (!s)
+		return -ENOMEM;
+	s->trees = t;
+	s->seq = kv_seq(t->kv);
+	t->seal = s;
+	rc = pick_layers(t, s);
+	if (!rc && s->layers_count)
+		rc = kv_publish(t->kv);
+	if (!rc && s->layers_count)
+		rc = kv_snapshot_open(t->kv, &snapshot);
+	if (snapshot)
+		empty_layers(s, snapshot);
+	kv_snapshot_close(snapshot);
+	for (size_t i = 0; i < s->layers_count; i++)
+		*ret_emptied += s->layers[i].done;
+	if (!rc && *ret_emptied)
+		rc = tree_seal_end(t, s);
+	tree_seal_free(s);
+	return rc;
 }

@@ -210,6 +210,11 @@ MUST_CHECK int tree_seal_end(struct trees *t, struct tree_seal *seal);
 /* The same in bounded steps, for a core that must not be kept busy; *RET_MORE: call again. */
 MUST_CHECK int tree_seal_end_step(struct trees *t, struct tree_seal *seal, bool *ret_more);
 void tree_seal_free(struct tree_seal *seal);	/* core */
+/*
+ * Core, between batches, on a full disk: empty dropped layers at once, which waits for the disk.  *RET_EMPTIED counts them.
+ * -EBUSY while a seal runs.
+ */
+MUST_CHECK int trees_empty_layers(struct trees *t, unsigned *ret_emptied);
 
 /* Core, between batches (opens its own): one bounded step of background work (rows of deleted trees, dropped versions, unreferenced contents, layers). */
 MUST_CHECK int trees_work_step(struct trees *t, bool *ret_more);

@@ -143,7 +143,7 @@ static int first_work(struct trees *t, enum tree_work *ret_kind, uint64_t *ret_i
 	return *ret_kind >= TREE_WORK_SEAL ? -ENOENT : buf_err(at);
 }
 
-int trees_work_step(struct trees *t, bool *ret_more)
+static int work_step(struct trees *t, bool *ret_more)
 {
 	SCOPED_BUF struct buf at = BUF_INIT, next = BUF_INIT;
 	enum tree_work kind;
@@ -172,6 +172,15 @@ int trees_work_step(struct trees *t, bool *ret_more)
 	rc = kv_commit(t->kv, NULL);
 	if (!rc)
 		*ret_more = first_work(t, &kind, &id, &next) == 0;
+	return rc;
+}
+
+int trees_work_step(struct trees *t, bool *ret_more)
+{
+	bool was = kv_use_reserve(t->kv, true);
+	int rc = work_step(t, ret_more);
+
+	kv_use_reserve(t->kv, was);
 	return rc;
 }
 

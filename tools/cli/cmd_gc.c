@@ -72,7 +72,7 @@ static int seal_all(struct gc *gc)
 	for (unsigned busy = 0; busy < 1000;) {
 		int rc = seal_one(gc);
 
-		if (rc == -ENOENT)
+		if (rc == -ENOENT || rc == -ENOSPC)	/* a full disk must be collected first */
 			return 0;
 		if (rc == -EBUSY || rc == -ESTALE) {
 			busy++;
