@@ -206,8 +206,10 @@ int tree_unhold(struct trees *t, uint32_t tree, uint32_t ino)
 		(*at)->count--;
 		return 0;
 	}
-	if (inode_is_orphan(kv_live(t->kv), tree, TREE_ROOT) && !has_holds(t, tree))
-		return delete_now(t, tree);
+	if (inode_is_orphan(kv_live(t->kv), tree, TREE_ROOT) && !has_holds(t, tree)) {
+		rc = inode_orphan_del(t, tree, TREE_ROOT);
+		return rc ? rc : delete_now(t, tree);
+	}
 	rc = ino == TREE_ROOT ? -ENOENT : inode_orphan_del(t, tree, ino);
 	if (rc)
 		return rc == -ENOENT ? 0 : rc;

@@ -164,6 +164,37 @@ static void test_orphans(void **state)
 	fx_clean();
 }
 
+/* A tree that was deleted while something in it was open goes with the last hold; stopping right then is no harm. */
+static void test_deleted_while_open(void **state)
+{
+	uint32_t a = fx_make(TREE_ROOT, "a", S_IFREG | 0644), b = fx_make(TREE_ROOT, "b", S_IFREG | 0644);
+	struct tree_info info;
+
+	(void)state;
+	ok(tree_hold(fx.t, fx.tree, a));
+	ok(tree_hold(fx.t, fx.tree, b));
+	in_batch(tree_delete(fx.t, fx.tree));
+	fx_write(fx.tree, a, 0, "still here", 10);
+	in_batch(tree_unhold(fx.t, fx.tree, b));
+	fx_is(H, a, "still here", 10);
+	in_batch(tree_unhold(fx.t, fx.tree, a));
+	assert_int_equal(tree_info(LIVE, fx.tree, &info), -ENOENT);
+	ok(tree_hold(fx.t, fx.tree, a));	/* a front-end may be late */
+	in_batch(tree_unhold(fx.t, fx.tree, a));
+	fx_clean();
+	fx_reopen();
+	assert_int_equal(tree_info(LIVE, fx.tree, &info), -ENOENT);
+	fx_settle();
+	fx_clean();
+	in_batch(tree_new(fx.t, TREE_OWNER_RUN, 7, S_IFDIR | 0755, 0, 0, &fx.tree));
+	ok(tree_hold(fx.t, fx.tree, TREE_ROOT));
+	in_batch(tree_delete(fx.t, fx.tree));
+	fx_reopen();
+	assert_int_equal(tree_info(LIVE, fx.tree, &info), -ENOENT);
+	fx_settle();
+	fx_clean();
+}
+
 static void test_rename(void **state)
 {
 	uint32_t a = fx_make(TREE_ROOT, "a", S_IFREG | 0644), d = fx_make(TREE_ROOT, "d", S_IFDIR | 0755);
@@ -498,6 +529,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bad_names, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_links_and_removal, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_orphans, fx_setup, fx_teardown),
+		cmocka_unit_test_setup_teardown(test_deleted_while_open, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_rename, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_setattr, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_xattrs, fx_setup, fx_teardown),
