@@ -43,6 +43,7 @@ int layers_new(int dirfd, struct layers **ret)
 	if (!ls)
 		return -ENOMEM;
 	ls->dirfd = dirfd;
+	ls->dir_dirty = true;		/* perhaps, by a process before this one */
 	pthread_mutex_init(&ls->lk, NULL);
 	*ret = ls;
 	return 0;

@@ -109,6 +109,7 @@ static int recover_content(struct trees *t, struct content *c, bool *ret_shorter
 	if (rc && rc != -ENOENT)
 		return rc;
 	rc = cut_lost(t, c, fd, &lost, &tail);
+	layer_mark_dirty(t->layers, c->layer);	/* what was written before a SIGKILL is perhaps not on the disk yet */
 	if (fd >= 0)
 		layer_unpin(t->layers, c->layer);
 	else if (!rc)
@@ -259,8 +260,10 @@ static int remove_orphan(struct trees *t, uint32_t tree, uint32_t ino)
 	struct inode n;
 	int rc = inode_orphan_del(t, tree, ino);
 
-	if (!rc && ino == TREE_ROOT)	/* the tree itself was deleted while open */
-		return tree_delete(t, tree);
+	if (!rc && ino == TREE_ROOT) {	/* the tree itself was deleted while open */
+		rc = tree_delete(t, tree);
+		return rc == -ENOENT ? 0 : rc;
+	}
 	if (!rc)
 		rc = tree_row_get(kv_live(t->kv), tree, &row);
 	if (!rc)

@@ -298,6 +298,25 @@ static void test_strays_and_free_layers(void **state)
 	fx_clean();
 }
 
+/* What a process before this one wrote and did not sync, an fsync of this one does. */
+static void test_sync_after_restart(void **state)
+{
+	uint32_t a = fx_make(TREE_ROOT, "a", S_IFREG | 0644);
+	struct tree_sync *sync;
+
+	(void)state;
+	fill(want, 50000, 1);
+	fx_write(fx.tree, a, 0, want, 50000);
+	fx_reopen();
+	for (unsigned round = 0; round < 2; round++) {
+		ok(tree_sync_begin(fx.t, fx.tree, a, &sync));
+		assert_int_equal(tree_sync_is_empty(sync), round == 1);
+		ok(tree_sync_wait(sync));
+		tree_sync_free(sync);
+	}
+	fx_is(H, a, want, 50000);
+}
+
 /* --- stopping at every system call -------------------------------------------------------------------------- */
 
 static uint64_t stop_at;
@@ -443,6 +462,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lost_growth, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_zeros_and_copies_stay, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_strays_and_free_layers, fx_setup, fx_teardown),
+		cmocka_unit_test_setup_teardown(test_sync_after_restart, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_sigkill, fx_setup, fx_teardown),
 		cmocka_unit_test(test_stop_at_every_call),
 		cmocka_unit_test(test_torn_at_calls),
