@@ -8,6 +8,7 @@
 
 #include "store/base/io.h"
 #include "store/base/log.h"
+#include "store/base/pack.h"
 #include "store/cas/cas_internal.h"
 #include "store/cas/node.h"
 #include "store/kv/tables.h"
@@ -130,6 +131,7 @@ struct reclaim {
 	struct free_row *rows;		/* a stretch of TABLE_SEGMENT_FREE, in order */
 	size_t count;
 	bool at_end;			/* of the table */
+	bool last_ends;			/* behind the rows comes none of the last one's segment */
 	bool postponed;			/* something was not ripe */
 	bool stopped;			/* enough for one step */
 	uint64_t bytes_left;		/* until then */
@@ -173,7 +175,12 @@ static int gather(struct reclaim *r, size_t max)
 			return rc;
 		r->count++;
 	}
-	r->at_end = rc == -ENOENT;
+	r->at_end = r->last_ends = rc == -ENOENT;
+	if (rc == 0) {			/* more than MAX */
+		struct unpack next = unpack_init(kv_cursor_key(cur));
+
+		r->last_ends = unkey_u32(&next) != r->rows[r->count - 1].segment;
+	}
 	return rc == -ENOENT ? 0 : rc;
 }
 
@@ -377,7 +384,7 @@ static int reclaim_rows(struct reclaim *r)
 	for (size_t first = 0, end; first < r->count && rc == 0 && !r->stopped; first = end) {
 		for (end = first + 1; end < r->count && r->rows[end].segment == r->rows[first].segment;)
 			end++;
-		rc = reclaim_part(r, first, end, starts || first > 0, end < r->count || r->at_end, tail);
+		rc = reclaim_part(r, first, end, starts || first > 0, end < r->count || r->last_ends, tail);
 	}
 	return rc;
 }

@@ -259,6 +259,31 @@ static void test_segments(void **state)
 	free(p);
 }
 
+/* A dead segment goes, also when its rows are just as many as one step looks at and those of the next one follow. */
+static void test_segments_by_steps(void **state)
+{
+	struct fixture *f = *state;
+	enum { EACH = 16, SEGMENTS = 4, LEN = 5000 };
+	uint8_t *p = fx_bytes(LEN);
+
+	cas_test_segment_max(EACH * LEN);
+	for (unsigned i = 0; i < EACH * SEGMENTS + 1; i++) {
+		fx_random(p, LEN, 100 + i);
+		fx_put(f, p, LEN);
+		while (i % EACH == EACH - 1 && f->roots_count > 0)
+			fx_unref(f, 0);
+	}
+	assert_int_equal(fx_stats(f).segments, SEGMENTS + 1);
+	fx_collect(f);
+	fx_settle(f);
+	fx_reclaim(f, EACH);
+	assert_int_equal(fx_files(f).files, 1);
+	assert_int_equal(fx_stats(f).segments, 1);
+	fx_check_clean(f);
+	cas_test_segment_max(0);
+	free(p);
+}
+
 static enum io_fault count_punches(void *arg, uint64_t number, const char *op)
 {
 	(void)number;
@@ -399,7 +424,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(test_references), TEST(test_shared),   TEST(test_budget),	      TEST(test_blocks),
 		TEST(test_neighbours), TEST(test_snapshots), TEST(test_stage_tells), TEST(test_segments),
-		TEST(test_large_segments),
+		TEST(test_segments_by_steps), TEST(test_large_segments),
 		TEST(test_crash_everywhere),
 	};
 
