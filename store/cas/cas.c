@@ -75,14 +75,16 @@ static int find_tail(struct cas *cas)
 	rc = kv_cursor_seek_before(cur, slice_of("\xff\xff\xff\xff\xff", 5));
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
-	rc = segment_row_decode(kv_cursor_value(cur), &row);
-	if (rc < 0)
-		return rc;
 	key = unpack_init(kv_cursor_key(cur));
 	cas->tail_segment = unkey_u32(&key);
+	if (unpack_done(&key) < 0 || cas->tail_segment > SEGMENT_NUMBER_MAX)
+		return err_set(-EBADMSG, "the row of a segment has a damaged key");
+	if (segment_row_decode(kv_cursor_value(cur), &row) < 0) {
+		log_error("segment %08x: %s", cas->tail_segment, err_reason());
+		cas->tail_segment++;		/* where that one ends nobody knows */
+		return 0;
+	}
 	cas->tail_offset = row.end;
-	if (unpack_done(&key) < 0)
-		return err_set(-EBADMSG, "the row of a segment is damaged");
 	if (cas->tail_segment == 0) {		/* only the row for chunks inside rows */
 		cas->tail_segment = 1;
 		cas->tail_offset = 0;
@@ -118,6 +120,10 @@ static int trim_segment(void *arg, const char *name)
 	if (!parse_segment_name(name, &segment))
 		return 0;
 	rc = segment_row_get(kv_live(cas->kv), segment, &row, &found);
+	if (rc == -EBADMSG) {			/* nobody knows how much of it counts: all of it stays */
+		log_error("segment %08x: %s", segment, err_reason());
+		return 0;
+	}
 	if (rc < 0)
 		return rc;
 	if (!found)

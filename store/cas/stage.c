@@ -53,7 +53,7 @@ struct cas_stage {
 	uint32_t segment;
 	uint64_t out_at;
 	int fd;				/* of SEGMENT; -1 before the first chunk */
-	bool created;			/* a segment file is new: the directory wants a sync */
+	bool created;			/* a segment file may be new: the directory wants a sync */
 	bool unsynced;
 
 	size_t next;			/* the first item not committed */
@@ -292,10 +292,10 @@ static int segment_start(struct cas_stage *s)
 
 	segment_name(s->segment, name);
 	s->fd = io_openat(s->cas->dirfd, name, O_RDWR, 0);
-	if (s->fd == -ENOENT) {
-		s->fd = io_openat(s->cas->dirfd, name, O_RDWR | O_CREAT, 0600);
+	if (s->fd == -ENOENT || s->out_at == 0)	/* a stage that failed may have made it, and nobody synced that */
 		s->created = true;
-	}
+	if (s->fd == -ENOENT)
+		s->fd = io_openat(s->cas->dirfd, name, O_RDWR | O_CREAT, 0600);
 	return s->fd < 0 ? s->fd : 0;
 }
 
@@ -414,9 +414,11 @@ static int put_new(struct cas_stage *s, struct item *item, struct slice bytes)
 	if (rc < 0)
 		return rc;
 	rc = item_store(s, item, bytes);
+	if (rc == 0)
+		rc = item_add(s, item);
 	if (rc < 0)
-		s->error = rc;		/* the segment may hold half a chunk */
-	return rc < 0 ? rc : item_add(s, item);
+		s->error = rc;		/* the segment may hold half a chunk, or one that no item knows */
+	return rc;
 }
 
 /* 1 BYTES are known under the name ITEM->id, 0 the name is taken by others, -ENOENT it is free. */

@@ -483,6 +483,61 @@ static void test_full_disk(void **state)
 	free(p);
 }
 
+static enum io_fault count_directory_syncs(void *arg, uint64_t number, const char *op)
+{
+	(void)number;
+	*(int *)arg += strcmp(op, "fsync") == 0;
+	return IO_FAULT_NONE;
+}
+
+/* The name of a segment that a stage made and gave up is on stable storage before the next one names a place in it. */
+static void test_file_of_failed_stage(void **state)
+{
+	struct fixture *f = *state;
+	struct cas_stage *stage = fx_stage(f);
+	uint8_t a[9000];
+	struct digest id;
+	int syncs = 0;
+
+	fx_random(a, sizeof(a), 1);
+	fx_stage_put(stage, a, sizeof(a));
+	io_set_fault_hook(full_disk, NULL);
+	assert_int_equal(cas_stage_sync(stage), -ENOSPC);
+	io_set_fault_hook(NULL, NULL);
+	cas_stage_free(stage);
+	assert_int_equal(fx_files(f).files, 1);
+	io_set_fault_hook(count_directory_syncs, &syncs);
+	id = fx_put(f, a, sizeof(a));
+	io_set_fault_hook(NULL, NULL);
+	assert_int_equal(syncs, 1);
+	fx_assert_chunk(f, &id, a, sizeof(a));
+}
+
+/* One damaged row of a segment costs what it says, not the store. */
+static void test_damaged_segment_row(void **state)
+{
+	struct fixture *f = *state;
+	struct buf key = BUF_INIT;
+	uint8_t a[9000], b[9000];
+	struct digest id;
+
+	fx_random(a, sizeof(a), 1);
+	fx_random(b, sizeof(b), 2);
+	id = fx_put(f, a, sizeof(a));
+	segment_key(&key, 1);
+	assert_int_equal(kv_begin(f->kv), 0);
+	assert_int_equal(kv_put(f->kv, TABLE_SEGMENT, buf_slice(&key), slice_of("\xff", 1)), 0);
+	assert_int_equal(kv_commit(f->kv, NULL), 0);
+	fx_reopen(f);
+	fx_assert_chunk(f, &id, a, sizeof(a));
+	id = fx_put(f, b, sizeof(b));
+	fx_assert_chunk(f, &id, b, sizeof(b));
+	fx_reopen(f);
+	fx_assert_chunk(f, &id, b, sizeof(b));
+	assert_int_equal(fx_check(f), 1);
+	buf_release(&key);
+}
+
 /* --- time passes between staging and committing ------------------------------------------------------- */
 
 static void test_stale(void **state)
@@ -727,6 +782,7 @@ int main(void)
 		TEST(test_kinds),	   TEST(test_node_children),   TEST(test_damage),
 		TEST(test_lost_bytes),	   TEST(test_check_finds),     TEST(test_crash_before_commit),
 		TEST(test_crash_between_parts), TEST(test_aborted_batch), TEST(test_full_disk),
+		TEST(test_file_of_failed_stage), TEST(test_damaged_segment_row),
 		TEST(test_stale),	   TEST(test_old_snapshot),    TEST(test_read_only),
 		TEST(test_threads),	   TEST(test_golden_rows),     TEST(test_reject_rows),
 	};
