@@ -128,7 +128,8 @@ static void close_locked(struct layers *ls, struct layer *l)
 	}
 }
 
-static void evict_locked(struct layers *ls)
+/* Close the descriptor that was used least recently; false: all are in use. */
+static bool evict_locked(struct layers *ls)
 {
 	struct layer *oldest = NULL;
 
@@ -140,6 +141,7 @@ static void evict_locked(struct layers *ls)
 		close_locked(ls, oldest);
 		forget_locked(ls, oldest);
 	}
+	return oldest != NULL;
 }
 
 static int open_locked(struct layers *ls, struct layer *l, int flags)
@@ -153,8 +155,10 @@ static int open_locked(struct layers *ls, struct layer *l, int flags)
 	layer_name(l->id, name);
 	l->pins++;			/* against eviction of this very entry */
 	if (ls->open >= LAYER_FDS_MAX)
-		evict_locked(ls);
-	fd = io_openat(ls->dirfd, name, O_RDWR | O_NOFOLLOW | flags, 0600);
+		(void)evict_locked(ls);
+	do {
+		fd = io_openat(ls->dirfd, name, O_RDWR | O_NOFOLLOW | flags, 0600);
+	} while ((fd == -EMFILE || fd == -ENFILE) && evict_locked(ls));
 	if (fd == -EROFS || fd == -EACCES)
 		fd = io_openat(ls->dirfd, name, O_RDONLY | O_NOFOLLOW, 0);
 	l->pins--;
