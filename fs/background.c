@@ -22,7 +22,6 @@ struct seal_job {
 	struct fs *fs;
 	struct tree_seal *seal;
 	struct kv_view *snapshot;
-	int rc;
 };
 
 /* --- sealing ------------------------------------------------------------------------------------- */
@@ -33,17 +32,30 @@ static void seal_work(struct job *job)
 {
 	struct seal_job *s = (struct seal_job *)job;
 
-	s->rc = tree_seal_work(s->seal, s->snapshot);
+	(void)!tree_seal_work(s->seal, s->snapshot);	/* its error is the end's, too */
+}
+
+/* Between two steps of the end the core has time for requests. */
+static void seal_pause(struct job *job)
+{
+	(void)job;
 }
 
 static void seal_done(struct job *job)
 {
 	struct seal_job *s = (struct seal_job *)job;
 	struct fs *fs = s->fs;
+	bool more = false;
 	int rc;
 
 	kv_snapshot_close(s->snapshot);
-	rc = tree_seal_end(fs->trees, s->seal);	/* after a failure too: it notes the emptied layers */
+	s->snapshot = NULL;
+	rc = tree_seal_end_step(fs->trees, s->seal, &more);	/* after a failure too: it notes the emptied layers */
+	if (rc == 0 && more) {
+		s->job.work = seal_pause;
+		job_submit(fs, JOB_SEAL, 0, &s->job);
+		return;
+	}
 	tree_seal_free(s->seal);
 	free(s);
 	fs->sealing = false;

@@ -437,7 +437,7 @@ static int end_part(struct trees *t, struct tree_seal *s, bool *ret_more)
 
 static int end_step(struct trees *t, struct tree_seal *s, bool *ret_more)
 {
-	int rc = s->error;
+	int rc = s->error, begun;
 
 	*ret_more = false;
 	for (size_t i = 0; i < s->count; i++) {
@@ -447,8 +447,9 @@ static int end_step(struct trees *t, struct tree_seal *s, bool *ret_more)
 	}
 	if (rc && s->layers_count == 0)
 		return rc;
-	if (kv_begin(t->kv))
-		return err_set(-EIO, "the engine takes no more changes");
+	begun = kv_begin(t->kv);
+	if (begun)
+		return begun;
 	if (s->layers_count) {
 		int layers_rc = end_layers(t, s);
 

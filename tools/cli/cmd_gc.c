@@ -16,24 +16,6 @@ struct gc {
 	bool more;
 };
 
-static int seal_begin(void *arg)
-{
-	struct gc *gc = arg;
-	int rc = tree_seal_begin(store_trees(gc->env->store), 0, &gc->seal);
-
-	return rc ? rc : kv_publish(store_kv(gc->env->store));
-}
-
-static int seal_end(void *arg)
-{
-	struct gc *gc = arg;
-	int rc = tree_seal_end(store_trees(gc->env->store), gc->seal);
-
-	tree_seal_free(gc->seal);
-	gc->seal = NULL;
-	return rc;
-}
-
 static int seal_drop(void *arg)
 {
 	struct gc *gc = arg;
@@ -41,6 +23,31 @@ static int seal_drop(void *arg)
 	tree_seal_free(gc->seal);
 	gc->seal = NULL;
 	return 0;
+}
+
+static int seal_begin(void *arg)
+{
+	struct gc *gc = arg;
+	int rc = tree_seal_begin(store_trees(gc->env->store), 0, &gc->seal);
+
+	if (rc)
+		return rc;
+	rc = kv_publish(store_kv(gc->env->store));
+	if (rc)
+		(void)seal_drop(gc);	/* else nobody could ever seal again */
+	return rc;
+}
+
+/* One step of the end; gc->seal is NULL after the last. */
+static int seal_end_step(void *arg)
+{
+	struct gc *gc = arg;
+	bool more = false;
+	int rc = tree_seal_end_step(store_trees(gc->env->store), gc->seal, &more);
+
+	if (rc || !more)
+		(void)seal_drop(gc);
+	return rc;
 }
 
 static void pause_ms(long ms)
@@ -57,14 +64,15 @@ static int seal_one(struct gc *gc)
 	if (rc)
 		return rc;
 	rc = kv_snapshot_open(store_kv(gc->env->store), &snapshot);
-	if (rc == 0)
-		rc = tree_seal_work(gc->seal, snapshot);
-	kv_snapshot_close(snapshot);
 	if (rc) {
 		(void)!env_core(gc->env, seal_drop, gc);
 		return rc;
 	}
-	return env_core(gc->env, seal_end, gc);
+	(void)!tree_seal_work(gc->seal, snapshot);	/* its error is the end's, too */
+	kv_snapshot_close(snapshot);
+	while (rc == 0 && gc->seal)
+		rc = env_core(gc->env, seal_end_step, gc);
+	return rc;
 }
 
 static int seal_all(struct gc *gc)
