@@ -171,8 +171,10 @@ struct tree_write {			/* filled by begin, read by the others */
 };
 MUST_CHECK int tree_write_begin(struct trees *t, uint32_t tree, uint32_t ino, uint64_t off, size_t len, bool held, struct tree_write *ret);
 MUST_CHECK int tree_write_bytes(const struct tree_write *w, struct slice bytes);
-/* Must follow every successful begin; RESULT is what tree_write_bytes answered. */
+/* Must follow every successful begin, or tree_write_cancel() must; RESULT is what tree_write_bytes answered. */
 MUST_CHECK int tree_write_end(struct trees *t, const struct tree_write *w, size_t len, int result);
+/* Instead of the end, in no batch: the batch of the begin did not commit, or none can be had any more. */
+void tree_write_cancel(struct trees *t, const struct tree_write *w);
 /* FALLOC_FL_* of fallocate(2): 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE[|KEEP_SIZE]; others -EOPNOTSUPP. */
 MUST_CHECK int tree_fallocate(struct trees *t, uint32_t tree, uint32_t ino, int mode, uint64_t off, uint64_t len, bool held);
 /* Copy by reference; *RET bytes (short at the end of the source). */

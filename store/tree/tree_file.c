@@ -153,12 +153,8 @@ static int write_again(struct trees *t, struct change *c, const struct tree_writ
 	return got < 0 ? (int)got : write_bytes(t, &c->n, c->row.epoch, w->off, slice_of(p, len));
 }
 
-int tree_write_end(struct trees *t, const struct tree_write *w, size_t len, int result)
+static void land(struct trees *t, const struct tree_write *w)
 {
-	struct change c;
-	struct content content;
-	int rc = result;
-
 	for (struct tree_flight **f = &t->flights; *f; f = &(*f)->next) {
 		if ((*f)->content == w->content && (*f)->layer == w->layer && (*f)->off == w->off && (*f)->ino == w->ino &&
 		    (*f)->tree == w->tree) {
@@ -170,6 +166,21 @@ int tree_write_end(struct trees *t, const struct tree_write *w, size_t len, int 
 		}
 	}
 	layer_mark_dirty(t->layers, (uint32_t)w->layer);
+}
+
+void tree_write_cancel(struct trees *t, const struct tree_write *w)
+{
+	land(t, w);
+	layer_unpin(t->layers, (uint32_t)w->layer);
+}
+
+int tree_write_end(struct trees *t, const struct tree_write *w, size_t len, int result)
+{
+	struct change c;
+	struct content content;
+	int rc = result;
+
+	land(t, w);
 	if (!rc)
 		rc = change_begin(t, w->tree, w->ino, true, &c);
 	if (!rc && c.n.content)

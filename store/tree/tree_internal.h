@@ -3,7 +3,7 @@
  * tree_internal - what the files of store/tree share; nobody else includes it.
  *
  * Everything durable is in the tables; this struct holds only what a restart may forget (holds, writes in flight,
- * descriptors) and nothing that an aborted batch would have to undo.
+ * descriptors) and nothing that an aborted batch would have to undo, but for a begun write (tree_write_cancel).
  */
 #ifndef STORE_TREE_TREE_INTERNAL_H
 #define STORE_TREE_TREE_INTERNAL_H

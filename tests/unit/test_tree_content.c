@@ -554,6 +554,29 @@ static void test_same_bytes(void **state)
 	assert_true(same);
 }
 
+/* A big write whose beginning did not commit leaves nothing behind that would keep the file from being sealed. */
+static void test_cancelled_write(void **state)
+{
+	uint32_t a = fx_make(TREE_ROOT, "a", S_IFREG | 0644);
+	struct tree_write w;
+
+	(void)state;
+	fill(scratch, 150000);
+	fx_write(fx.tree, a, 0, scratch, 100000);
+	ok(kv_begin(fx.kv));
+	ok(tree_write_begin(fx.t, fx.tree, a, 50000, 100000, false, &w));
+	kv_abort(fx.kv);
+	tree_write_cancel(fx.t, &w);
+	fx_is(HEAD_OF(fx.tree), a, scratch, 100000);
+	in_batch(tree_write_begin(fx.t, fx.tree, a, 50000, 100000, false, &w));
+	ok(tree_write_bytes(&w, slice_of(scratch + 50000, 100000)));
+	tree_write_cancel(fx.t, &w);
+	fx_clean();
+	fx_settle();
+	fx_is(HEAD_OF(fx.tree), a, scratch, 100000);
+	fx_clean();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -563,6 +586,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_deep_chains, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_held_writes, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_aborted_batches, fx_setup, fx_teardown),
+		cmocka_unit_test_setup_teardown(test_cancelled_write, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_same_bytes, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_random, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_random_other, fx_setup, fx_teardown),
