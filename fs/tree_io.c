@@ -264,6 +264,8 @@ static void write_done(struct job *job)
 	rc = fs_begin(w->fs);
 	if (rc == 0)
 		rc = fs_end(w->fs, tree_write_end(w->fs->trees, &w->write, w->bytes.len, w->rc));
+	else
+		tree_write_cancel(w->fs->trees, &w->write);
 	kv_use_reserve(w->fs->kv, was);
 	call_payload_free(w->fs, w->payload);
 	if (rc < 0)
@@ -276,18 +278,22 @@ static void write_done(struct job *job)
 static int write_later(struct call *c, uint64_t node, struct write_job *w, uint64_t off, bool held)
 {
 	struct fs *fs = c->fs;
-	int rc = fs_begin(fs);
+	int rc = fs_begin(fs), begun;
 
-	if (rc == 0)
-		rc = fs_end(fs, tree_write_begin(fs->trees, node_object(node), node_inner(node), off, w->bytes.len, held, &w->write));
 	if (rc)
 		return rc;
+	begun = tree_write_begin(fs->trees, node_object(node), node_inner(node), off, w->bytes.len, held, &w->write);
+	rc = fs_end(fs, begun);
+	if (rc) {
+		if (begun == 0)
+			tree_write_cancel(fs->trees, &w->write);
+		return rc;
+	}
 	w->payload = call_take_payload(c);
 	w->call = w->payload ? call_defer(c) : NULL;
 	if (!w->call) {
 		call_payload_free(fs, w->payload);
-		if (fs_begin(fs) == 0)
-			(void)!fs_end(fs, tree_write_end(fs->trees, &w->write, w->bytes.len, -ENOMEM));
+		tree_write_cancel(fs->trees, &w->write);
 		return -ENOMEM;
 	}
 	w->job = (struct job){ .work = write_work, .done = write_done };
