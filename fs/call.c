@@ -32,6 +32,8 @@ struct call *call_defer(struct call *c)
 
 	if (c->deferred)
 		return c;
+	if (c->name.len >= sizeof(d->name_copy) || c->to_name.len >= sizeof(d->to_name_copy))
+		return NULL;
 	d = malloc(sizeof(*d));
 	if (!d)
 		return NULL;
@@ -106,11 +108,14 @@ static bool is_everyday(int rc)
 void call_note(struct call *c, int rc)
 {
 	SCOPED_BUF struct buf path = BUF_INIT;
-	const char *reason = err_reason();
+	SCOPED_BUF struct buf text = BUF_INIT; /* a copy: looking for the path may say why it finds none */
+	bool reason;
 
-	if (is_everyday(rc) && (!reason[0] || rc == -ENOENT || rc == -ENODATA))
+	if (rc == -ENOENT || rc == -ENODATA)
 		return;
-	if (rc == -EXDEV && !reason[0])
+	buf_add_str(&text, err_text(rc));
+	reason = text.len && strcmp(err_reason(), text.data) == 0;
+	if ((is_everyday(rc) || rc == -EXDEV) && !reason)
 		return;
 	node_path(c->fs, c->node, &path);
 	if (c->name.len) {
@@ -118,8 +123,7 @@ void call_note(struct call *c, int rc)
 			buf_add_ch(&path, '/');
 		buf_add_slice(&path, c->name);
 	}
-	fs_refused(c->fs, c->op, path.data ? path.data : "?", rc,
-		   reason[0] ? reason : err_text(rc));
+	fs_refused(c->fs, c->op, path.data ? path.data : "?", rc, text.data ? text.data : "?");
 }
 
 void call_drop_handle(struct call *c, bool opened)

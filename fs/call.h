@@ -29,7 +29,9 @@ struct call {
 	uint64_t to_node;		/* rename: the directory it goes to */
 	struct slice to_name;		/* likewise; copied by call_defer */
 	uint32_t mode;			/* create */
-	unsigned flags;			/* rename; readdir: 1 plus */
+	struct stat set;		/* setattr: the new values, … */
+	int to_set;			/* … and which of them */
+	unsigned flags;			/* rename; readdir: 1 plus; lseek: whence */
 	void (*again)(struct call *c);	/* the dispatcher's, for call_retry */
 	bool opening;			/* open, create: the handle is not the kernel's yet */
 	bool deferred, answered;
@@ -53,8 +55,8 @@ void call_reply_entry(struct call *c, const struct node_entry *entry);
 void call_reply_attr(struct call *c, uint64_t node, const struct node_attr *attr);
 void call_reply_open(struct call *c);				/* with c->handle */
 void call_reply_create(struct call *c, const struct node_entry *entry);
-/* Or hand the request to its table once more, now that what it waited for is there: lookup, getattr, readlink, open, create, read,
- * readdir, unlink, rmdir, rename.  The table may defer it again (call_defer then returns the same call). */
+/* Or hand the request to its table once more, now that what it waited for is there: lookup, getattr, setattr, readlink, open,
+ * create, read, lseek, readdir, unlink, rmdir, rename (`again` is set).  The table may defer it again (call_defer then returns the same call). */
 void call_retry(struct call *c);
 
 /* WRITE only: the memory that BYTES of the handler lie in becomes the caller's until call_payload_free().  NULL: no memory. */

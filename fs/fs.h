@@ -47,6 +47,7 @@ struct fs {
 	struct tree_front *trees_front;	/* made by tree_front_new, freed by tree_front_free */
 	uint64_t requests;		/* since the mount */
 	uint64_t deferred;		/* requests that wait for something */
+	uint64_t jobs;			/* submitted, and not yet done() */
 	uint64_t seen_seq;		/* background.c's, as all down to `freed` */
 	int64_t collected_ms;
 	bool sealing, flushing, tick_armed, settle_armed, flush_armed;

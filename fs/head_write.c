@@ -43,6 +43,18 @@ uint32_t head_entry_id(struct fs *fs, uint32_t tree)
 	return info.owner_id;
 }
 
+int head_may_make(struct call *c, enum entry_space space, struct slice name)
+{
+	struct entry e;
+	uint32_t id;
+	int rc = entry_find(fs_view(c->fs), space, name, &id);
+
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
+	rc = entry_get(fs_view(c->fs), id, &e);
+	return rc ? rc : call_may_change(c, e.uid);
+}
+
 int head_write_note(struct call *c, uint32_t tree)
 {
 	struct meta_actor who = call_actor(c);

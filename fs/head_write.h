@@ -6,6 +6,7 @@
 #define FS_HEAD_WRITE_H
 
 #include "fs/fs.h"
+#include "store/meta/entry.h"
 
 /* A file head that somebody may be writing. */
 struct head_write {
@@ -19,6 +20,9 @@ struct head_write {
 
 /* The dataset or model whose head TREE is; 0: none. */
 uint32_t head_entry_id(struct fs *fs, uint32_t tree);
+
+/* May the caller make the head NAME?  What goes by that name already, if only its versions do, must be the caller's. */
+MUST_CHECK int head_may_make(struct call *c, enum entry_space space, struct slice name);
 
 /* A descriptor that may write TREE's root, a file head, was opened; NULL: no memory.  Its last one leaving cuts (own batch). */
 struct head_write *head_write_join(struct call *c, uint32_t tree);

@@ -14,7 +14,9 @@
 struct fs;
 
 enum job_queue {
-	JOB_BYTES,			/* byte workers: file bytes, snapshots, big views, /proc */
+	JOB_BYTES,			/* byte workers: file bytes */
+	JOB_VIEWS,			/* big views, seconds of them: nobody's bytes wait behind one */
+	JOB_PROC,			/* /proc of other processes: may wait until one of them got its bytes */
 	JOB_SYNC,			/* fsync waiters: may block long */
 	JOB_SEAL,			/* the sealer */
 	JOB_QUEUE_END

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "fs/background.h"
 #include "fs/fs.h"
@@ -315,6 +316,7 @@ void loop_take_messages(struct loop *l)
 		struct job *next = job->next;
 
 		err_clear();
+		l->fs->jobs--;
 		job->done(job);
 		job = next;
 	}
@@ -324,6 +326,15 @@ void loop_take_messages(struct loop *l)
 		err_clear();
 		msg->fn(msg);
 		msg = next;
+	}
+}
+
+void loop_finish_jobs(struct loop *l)
+{
+	loop_take_messages(l);
+	while (l->fs->jobs) {
+		nanosleep(&(struct timespec){ .tv_nsec = 500000 }, NULL);
+		loop_take_messages(l);
 	}
 }
 

@@ -23,6 +23,8 @@ MUST_CHECK int loop_run(struct loop *loop, void (*after_first)(struct fs *fs));
 void loop_stop(struct loop *loop);		/* core; or a signal handler of it */
 /* Handle what other threads posted; core. */
 void loop_take_messages(struct loop *loop);
+/* Until every job is done, those too that the done() of others submit; core, when no request comes any more. */
+void loop_finish_jobs(struct loop *loop);
 /* Something is to be done between requests: any thread, signal handlers too. */
 void loop_wake(struct loop *loop);
 bool loop_is_core(const struct loop *loop);
@@ -37,6 +39,6 @@ void loop_give_buffer(struct loop *loop, void *buffer);
 /* The worker threads behind job_submit(). */
 struct pool;
 MUST_CHECK int pool_new(struct fs *fs, struct pool **ret);
-void pool_free(struct pool *pool);		/* finishes every job (their done() still to be taken), then ends the threads */
+void pool_free(struct pool *pool);		/* ends the threads; no job is left (loop_finish_jobs) */
 
 #endif

@@ -35,26 +35,32 @@ void op_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	do_getattr(&c);
 }
 
-void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *st, int to_set,
-		struct fuse_file_info *fi)
+static void do_setattr(struct call *c)
 {
-	struct call call = ops_call(req, to_set & FUSE_SET_ATTR_SIZE ? "truncate" : "setattr",
-				    node),
-		    *c = &call;
-	const struct node_ops *ops = node_ops_of(node);
+	const struct node_ops *ops = node_ops_of(c->node);
 	struct node_attr a = { .timeout = 0 };
 	bool tried = false;
 	int rc = ops_check_change(c);
 
-	c->handle = ops_handle(fi);
 	if (rc == 0 && (!ops || !ops->setattr))
-		rc = ops_refuse(node);
+		rc = ops_refuse(c->node);
 	if (rc == 0) {
 		do {
-			rc = ops->setattr(c, node, c->handle, st, to_set, &a);
+			rc = ops->setattr(c, c->node, c->handle, &c->set, c->to_set, &a);
 		} while (ops_try_again(c, rc, &tried));
 	}
 	reply_attr(c, rc, &a);
+}
+
+void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *st, int to_set, struct fuse_file_info *fi)
+{
+	struct call c = ops_call(req, to_set & FUSE_SET_ATTR_SIZE ? "truncate" : "setattr", node);
+
+	c.handle = ops_handle(fi);
+	c.set = *st;
+	c.to_set = to_set;
+	c.again = do_setattr;
+	do_setattr(&c);
 }
 
 static void do_readlink(struct call *c)

@@ -276,9 +276,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t off, off_t le
 	c->handle = h;
 	if (rc == 0) {
 		do {
-			rc = store_admit(c->fs->store, (uint64_t)len);
-			if (rc == 0)
-				rc = h->ops->fallocate(c, node, h, mode, (uint64_t)off, (uint64_t)len);
+			rc = h->ops->fallocate(c, node, h, mode, (uint64_t)off, (uint64_t)len);
 		} while (ops_try_again(c, rc, &tried));
 	}
 	ops_reply_status(c, rc);
@@ -307,19 +305,17 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off, struct 
 		call_reply_written(c, done);
 }
 
-void op_lseek(fuse_req_t req, fuse_ino_t node, off_t off, int whence, struct fuse_file_info *fi)
+static void do_lseek(struct call *c)
 {
-	struct call call = ops_call(req, "lseek", node), *c = &call;
-	struct handle *h = ops_handle(fi);
+	struct handle *h = c->handle;
+	int64_t off = (int64_t)c->off, at = 0;
+	int whence = (int)c->flags, rc;
 	struct node_attr a;
-	int64_t at = 0;
-	int rc;
 
-	c->handle = h;
 	if (h && h->ops->lseek) {
-		rc = h->ops->lseek(c, node, h, off, whence, &at);
+		rc = h->ops->lseek(c, c->node, h, off, whence, &at);
 	} else {				/* no holes: data up to the end */
-		rc = h && h->ops->getattr ? h->ops->getattr(c, node, h, &a) : -EINVAL;
+		rc = h && h->ops->getattr ? h->ops->getattr(c, c->node, h, &a) : -EINVAL;
 		if (rc == 0 && (off < 0 || off >= a.st.st_size))
 			rc = -ENXIO;
 		if (rc == 0)
@@ -331,4 +327,15 @@ void op_lseek(fuse_req_t req, fuse_ino_t node, off_t off, int whence, struct fus
 		call_reply_err(c, rc);
 	else
 		call_reply_number(c, at);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t node, off_t off, int whence, struct fuse_file_info *fi)
+{
+	struct call c = ops_call(req, "lseek", node);
+
+	c.handle = ops_handle(fi);
+	c.off = (uint64_t)off;
+	c.flags = (unsigned)whence;
+	c.again = do_lseek;
+	do_lseek(&c);
 }

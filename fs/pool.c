@@ -13,8 +13,8 @@
 
 #define BYTE_WORKERS 2u
 #define SYNC_WORKERS 2u
-#define SEAL_WORKERS 1u
-#define WORKERS      (BYTE_WORKERS + SYNC_WORKERS + SEAL_WORKERS)
+#define OTHERS	     3u /* one each for views, /proc, sealing */
+#define WORKERS	     (BYTE_WORKERS + SYNC_WORKERS + OTHERS)
 
 struct worker {
 	struct fs *fs;
@@ -35,7 +35,9 @@ static const struct {
 } queues[JOB_QUEUE_END] = {
 	[JOB_BYTES] = { 0, BYTE_WORKERS },
 	[JOB_SYNC] = { BYTE_WORKERS, SYNC_WORKERS },
-	[JOB_SEAL] = { BYTE_WORKERS + SYNC_WORKERS, SEAL_WORKERS },
+	[JOB_VIEWS] = { BYTE_WORKERS + SYNC_WORKERS, 1 },
+	[JOB_PROC] = { BYTE_WORKERS + SYNC_WORKERS + 1, 1 },
+	[JOB_SEAL] = { BYTE_WORKERS + SYNC_WORKERS + 2, 1 },
 };
 
 static struct job *worker_next(struct worker *w)
@@ -125,15 +127,10 @@ void pool_free(struct pool *p)
 void job_submit(struct fs *fs, enum job_queue queue, uint64_t key, struct job *job)
 {
 	uint64_t mixed = (key * 0x9e3779b97f4a7c15u) >> 32;
-	struct worker *w;
+	struct worker *w = &fs->pool->worker[queues[queue].first + mixed % queues[queue].count];
 
-	if (!fs->pool) { /* leaving: what a finished job still wants is done at once */
-		job->work(job);
-		job->done(job);
-		return;
-	}
-	w = &fs->pool->worker[queues[queue].first + mixed % queues[queue].count];
 	job->next = NULL;
+	fs->jobs++;
 	pthread_mutex_lock(&w->lock);
 	*w->last = job;
 	w->last = &job->next;

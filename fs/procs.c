@@ -275,7 +275,7 @@ int procs_resolve(struct call *c, void (*fn)(struct call *c, uint32_t run, void 
 	r->pid = c->pid;
 	r->fn = fn;
 	r->arg = arg;
-	job_submit(c->fs, JOB_BYTES, (uint64_t)c->pid, &r->job);
+	job_submit(c->fs, JOB_PROC, (uint64_t)c->pid, &r->job);
 	return 0;
 }
 
@@ -347,7 +347,7 @@ int procs_attach(struct call *c, uint32_t run, pid_t pid,
 	a->run = run;
 	a->fn = fn;
 	a->arg = arg;
-	job_submit(c->fs, JOB_BYTES, (uint64_t)c->pid, &a->job);
+	job_submit(c->fs, JOB_PROC, (uint64_t)c->pid, &a->job);
 	return 0;
 }
 
@@ -472,7 +472,7 @@ static void look_tick(struct fs *fs)
 	l->count = p->count;
 	memcpy(l->list, p->list, p->count * sizeof(l->list[0]));
 	p->looking = true;
-	job_submit(fs, JOB_BYTES, 0, &l->job);
+	job_submit(fs, JOB_PROC, 0, &l->job);
 }
 
 static void look_for_vanished(struct fs *fs)

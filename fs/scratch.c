@@ -9,11 +9,12 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "fs/deciding.h"
+#include "fs/head_write.h"
 #include "fs/tab_tree.h"
+#include "fs/value_node.h"
 #include "store/base/text.h"
 #include "store/meta/entry.h"
-#include "store/meta/keydir.h"
-#include "store/meta/value.h"
 
 #define DIR_NAME_LEN 16
 #define VALUE_MAX (1u << 20)	/* bytes of a scratch file that becomes a value */
@@ -201,7 +202,9 @@ static int to_head(struct call *c, uint64_t dir, struct slice name, uint64_t spa
 		return -EINVAL;
 	if (flags && entry_lookup(fs_view(fs), (enum entry_space)node_inner(space), head, &found) == 0)
 		return -EEXIST;
-	rc = entry_settle(fs->meta, 0);
+	rc = head_may_make(c, (enum entry_space)node_inner(space), head);
+	if (rc == 0)
+		rc = entry_settle(fs->meta, 0);
 	if (rc == 0)
 		rc = fs_begin(fs);
 	if (rc)
@@ -245,40 +248,24 @@ static int from_head(struct call *c, uint64_t space, struct slice head, uint64_t
 
 /* --- a scratch file becomes a value, and a value a scratch file ----------------------------------------------- */
 
-/* The value that NAME in DIR is, or (in a directory of keys) would be.  -ENOENT: none of these. */
+/* The value that NAME in DIR is, or (in a directory of keys) would be, and may the caller change it?  In a batch.  -ENOENT: none of these. */
 static int value_at(struct call *c, uint64_t dir, struct slice name, struct value_target *ret)
 {
-	static const struct {
-		enum node_kind dir, node;
-		enum value_kind value;
-	} kinds[] = {
-		{ NODE_RUN_PARAMS, NODE_PARAM, VALUE_RUN_PARAM },	 { NODE_RUN_METRICS, NODE_METRIC, VALUE_RUN_METRIC },
-		{ NODE_RUN_HISTORIES, NODE_HISTORY, VALUE_RUN_HISTORY }, { NODE_RUN_TAGS, NODE_TAG, VALUE_RUN_TAG },
-		{ NODE_EXPERIMENT_TAGS, NODE_EXPERIMENT_TAG, VALUE_EXPERIMENT_TAG },
-	};
-	const struct node_ops *ops = node_ops_of(dir);
-	struct node_entry e = { 0 };
-	int rc = ops && ops->lookup ? ops->lookup(c, dir, name, &e) : -ENOENT;
+	const struct node_row *row = NULL;
+	bool found;
+	int rc;
 
-	ret->owner = node_object(dir);
-	if (rc == 0 && (node_kind(e.node) == NODE_RUN_FIELD || node_kind(e.node) == NODE_EXPERIMENT_FIELD)) {
-		ret->kind = (enum value_kind)node_inner(e.node);
-		ret->key = 0;
-		return 0;
-	}
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (kinds[i].dir != node_kind(dir))
-			continue;
-		ret->kind = kinds[i].value;
-		if (rc == 0 && e.node && node_kind(e.node) == kinds[i].node) {
-			ret->key = node_inner(e.node);
-			return 0;
-		}
-		if (rc == 0 && e.node)
-			return -EISDIR;
-		return key_dir_new_key(c->fs->meta, node_inner(dir), name, &ret->key);
-	}
-	return -ENOENT;
+	if (node_kind(dir) == NODE_RUN)
+		row = run_row(name);
+	else if (node_kind(dir) == NODE_EXPERIMENT)
+		row = experiment_row(name);
+	if (row)
+		rc = value_target_of(node_id(row->kind, node_object(dir), row->inner), ret) ? 0 : -ENOENT;
+	else
+		rc = keys_target(c, dir, name, ret, &found);
+	if (rc == 0)
+		rc = value_may_change(c, ret);
+	return rc ? rc : value_check_writable(fs_view(c->fs), ret);
 }
 
 static int write_value(struct call *c, const struct value_target *target, struct slice text)
@@ -390,6 +377,8 @@ static int op_rename(struct call *c, uint64_t dir, struct slice name, uint64_t t
 		return -EXDEV;
 	if (from && to)
 		return scratch_rename(c->fs, dir, name, to_dir, to_name, flags);
+	if ((node_kind(dir) == NODE_SPACE || node_kind(to_dir) == NODE_SPACE) && deciding_wait(c, 0))
+		return FS_DEFERRED;
 	if (from && node_kind(to_dir) == NODE_SPACE)
 		return to_head(c, dir, name, to_dir, to_name, flags);
 	if (to && node_kind(dir) == NODE_SPACE)

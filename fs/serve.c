@@ -2,8 +2,8 @@
 /*
  * serve - from options to a running mount and back to a closed store.
  *
- * What is made is undone in the opposite order by serve_end(): handles are released (that may cut versions), workers finish, the core takes
- * what they bring back, then the store is closed.
+ * What is made is undone in the opposite order by serve_end(): jobs of requests come to their end while the handles they use are still there,
+ * then handles are released (that may cut versions, again by jobs), then the workers end and the store is closed.
  */
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
@@ -177,7 +177,7 @@ static void *signals_main(void *arg)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR1); /* from serve_end() */
-	while (sigwait(&set, &sig) != 0)
+	while (sigwait(&set, &sig) != 0 || (sig == SIGUSR1 && !atomic_load(&s->ending)))
 		;
 	if (sig != SIGUSR1) {
 		stop.msg.fn = stop_on_core;
@@ -446,17 +446,18 @@ static int serve_end(struct server *s, int rc)
 	if (s->ready && s->options->stopping)
 		tell_stopping(s);
 	atomic_store(&s->ending, true);
-	if (s->mounted)
+	if (s->mounted) {
+		fuse_session_exit(fs->session);
 		fuse_session_unmount(fs->session);
-	if (fs->loop)
-		loop_take_messages(fs->loop);
+	}
 	watch_free(fs);
+	if (fs->loop)
+		loop_finish_jobs(fs->loop);
 	if (fs->handles)
 		release_handles(fs);
-	pool_free(fs->pool);
-	fs->pool = NULL;
 	if (fs->loop)
-		loop_take_messages(fs->loop);
+		loop_finish_jobs(fs->loop);
+	pool_free(fs->pool);
 	tree_front_free(fs);
 	views_free(fs);
 	procs_free(fs);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "fs/deciding.h"
+#include "fs/head_write.h"
 #include "fs/scratch.h"
 #include "fs/tab_tree.h"
 #include "store/base/clock.h"
@@ -265,6 +266,8 @@ static int make_head(struct call *c, uint64_t dir, struct slice name, uint32_t m
 	who.uid = c->uid;
 	who.gid = c->gid;
 	if (rc == 0)
+		rc = head_may_make(c, space_of(dir), name);
+	if (rc == 0)
 		rc = entry_make_head(c->fs->meta, space_of(dir), name, mode, &who, &id);
 	if (rc == 0 && who.run)
 		rc = entry_mark_written(c->fs->meta, id, who.run);
@@ -323,8 +326,10 @@ static int space_create(struct call *c, uint64_t dir, struct slice name, uint32_
 		rc = tree_front_opened(c, tree, TREE_ROOT, h);
 	}
 	rc = fs_end(c->fs, rc);
-	if (rc)
+	if (rc) {
+		tree_front_drop(c->fs, h);
 		return rc;
+	}
 	return tree_entry(c->fs, (struct tree_place){ tree, TREE_HEAD }, TREE_ROOT, node_id(NODE_TREE_HEAD, tree, TREE_ROOT), ret);
 }
 

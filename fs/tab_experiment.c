@@ -7,6 +7,7 @@
 
 #include "fs/fs.h"
 #include "fs/paths.h"
+#include "fs/value_node.h"
 #include "store/meta/experiment.h"
 #include "store/meta/run.h"
 #include "store/meta/value.h"
@@ -21,6 +22,11 @@ static const struct node_row rows[] = {
 	{ "new", NODE_EXPERIMENT_NEW, 0, true },
 	{ NULL, NODE_ROOT, 0, false },
 };
+
+const struct node_row *experiment_row(struct slice name)
+{
+	return node_row_find(rows, name);
+}
 
 /* --- /experiments ------------------------------------------------------------------------------------ */
 

@@ -248,22 +248,20 @@ static int keys_rename(struct call *c, uint64_t dir, struct slice name, uint64_t
 
 /* --- values --------------------------------------------------------------------------------------------- */
 
-/* The target of NAME: a key that is there, or, in a batch, the one that the name means. */
-static int find_or_make(struct call *c, uint64_t dir, struct slice name, struct value_target *ret,
-			bool *ret_found)
+int keys_target(struct call *c, uint64_t dir, struct slice name, struct value_target *ret, bool *ret_found)
 {
 	struct key_entry e;
-	int rc = find(c, dir, name, &e);
+	int rc;
 
+	*ret_found = false;
+	if (node_ops_of(dir) != &keys_ops)
+		return -ENOENT;
+	rc = find(c, dir, name, &e);
 	*ret_found = rc == 0;
 	if (rc == 0 && e.is_dir)
 		return -EISDIR;
-	if (rc == -ENOENT) {
-		rc = fs_begin(c->fs);
-		if (rc == 0)
-			rc = fs_end(c->fs,
-				    key_dir_new_key(c->fs->meta, node_inner(dir), name, &e.key));
-	}
+	if (rc == -ENOENT)
+		rc = key_dir_new_key(c->fs->meta, node_inner(dir), name, &e.key);
 	if (rc == 0)
 		*ret = target_of(kind_of(dir), dir, e.key);
 	return rc;
@@ -279,7 +277,10 @@ static int keys_create(struct call *c, uint64_t dir, struct slice name, uint32_t
 
 	(void)mode;
 	if (rc == 0)
-		rc = find_or_make(c, dir, name, &t, &found);
+		rc = fs_begin(c->fs);
+	if (rc < 0)
+		return rc;
+	rc = fs_end(c->fs, keys_target(c, dir, name, &t, &found));
 	if (rc < 0)
 		return rc;
 	if (found && (h->flags & O_EXCL))

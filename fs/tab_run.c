@@ -8,6 +8,7 @@
 #include "fs/fs.h"
 #include "fs/paths.h"
 #include "fs/procs.h"
+#include "fs/value_node.h"
 #include "store/base/num.h"
 #include "store/meta/experiment.h"
 #include "store/meta/lineage.h"
@@ -40,6 +41,11 @@ static const struct node_row rows[] = {
 	{ NULL, NODE_ROOT, 0, false },
 };
 #define RUN_SUBDIRS 8u /* directories among them */
+
+const struct node_row *run_row(struct slice name)
+{
+	return node_row_find(rows, name);
+}
 
 static void fill_run(struct fs *fs, const struct run *run, struct node_attr *ret)
 {

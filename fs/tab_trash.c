@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "fs/fs.h"
+#include "fs/deciding.h"
 #include "store/meta/entry.h"
 #include "store/meta/experiment.h"
 #include "store/meta/run.h"
@@ -392,6 +392,8 @@ static int move_in(struct call *c, uint64_t dir, struct slice name, uint64_t to_
 		return -EXDEV;
 	if (trash_of(to_dir) != 0 && trash_of(to_dir) != wanted)
 		return err_set(-EXDEV, "it belongs in another directory of the trash");
+	if (deciding_wait(c, 0))
+		return FS_DEFERRED;
 	rc = entry_settle(c->fs->meta, 0);
 	if (rc == 0)
 		rc = fs_begin(c->fs);

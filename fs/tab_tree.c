@@ -214,6 +214,8 @@ int tree_front_create(struct call *c, uint32_t tree, uint32_t dir, struct slice 
 	if (rc == 0)
 		rc = tree_front_opened(c, tree, a.ino, h);
 	rc = fs_end(c->fs, rc);
+	if (rc)
+		tree_front_drop(c->fs, h);
 	return rc ? rc : head_entry(c->fs, tree, &a, ret);
 }
 

@@ -20,6 +20,8 @@ MUST_CHECK int tree_front_create(struct call *c, uint32_t tree, uint32_t dir, st
 
 /* A regular file that is the root of TREE has been made and H shall write it. Within a batch. */
 MUST_CHECK int tree_front_opened(struct call *c, uint32_t tree, uint32_t ino, struct handle *h);
+/* Undo that, where it was done: the open failed after all, or the file is closed.  In no batch. */
+void tree_front_drop(struct fs *fs, struct handle *h);
 
 /* Members of tree_head_ops and tree_version_ops that are not in tab_tree.c. */
 int tree_op_open(struct call *c, uint64_t node, struct handle *h);

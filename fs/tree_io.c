@@ -81,8 +81,7 @@ static int open_in_batch(struct call *c, uint32_t tree, uint32_t ino, struct han
 	return rc;
 }
 
-/* Undo what tree_front_opened() did, when the open fails after it.  In no batch. */
-static void drop_state(struct fs *fs, struct handle *h)
+void tree_front_drop(struct fs *fs, struct handle *h)
 {
 	struct tree_handle *s = h->state;
 
@@ -117,7 +116,7 @@ int tree_op_open(struct call *c, uint64_t node, struct handle *h)
 		rc = fs_end(c->fs, open_in_batch(c, tree, ino, h));
 	kv_use_reserve(c->fs->kv, was);
 	if (rc)
-		drop_state(c->fs, h);
+		tree_front_drop(c->fs, h);
 	return rc;
 }
 
@@ -135,7 +134,7 @@ int tree_version_open(struct call *c, uint64_t node, struct handle *h)
 void tree_op_release(struct call *c, uint64_t node, struct handle *h)
 {
 	(void)node;
-	drop_state(c->fs, h);
+	tree_front_drop(c->fs, h);
 }
 
 /* --- reading: by a worker where it may wait ---------------------------------------------------------------------------- */
@@ -204,6 +203,7 @@ static int read_later(struct call *c, struct tree_place place, uint32_t ino, uin
 		free(r);
 		return rc;
 	}
+	call_on_interrupt(r->call, NULL, NULL);	/* as from a disk: a signal's handler does not end a read */
 	r->job = (struct job){ .work = read_work, .done = read_done };
 	r->fs = c->fs;
 	r->place = place;
@@ -296,6 +296,7 @@ static int write_later(struct call *c, uint64_t node, struct write_job *w, uint6
 		tree_write_cancel(fs->trees, &w->write);
 		return -ENOMEM;
 	}
+	call_on_interrupt(w->call, NULL, NULL);	/* nor a write, which takes effect anyway */
 	w->job = (struct job){ .work = write_work, .done = write_done };
 	w->fs = fs;
 	job_submit(fs, JOB_BYTES, node, &w->job);
@@ -321,10 +322,8 @@ int tree_op_write(struct call *c, uint64_t node, struct handle *h, uint64_t off,
 {
 	struct tree_handle *s = h->state;
 	struct write_job *w;
-	int rc = store_admit(c->fs->store, bytes.len);
+	int rc;
 
-	if (rc)
-		return rc;
 	if (s && s->head) {
 		struct tree_attr a;
 

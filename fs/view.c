@@ -228,7 +228,7 @@ static int render_start(struct render *r)
 		return rc;
 	}
 	r->seq = kv_seq(r->fs->kv);
-	job_submit(r->fs, JOB_BYTES, r->node, &r->job);
+	job_submit(r->fs, JOB_VIEWS, r->node, &r->job);
 	return 0;
 }
 
@@ -368,7 +368,7 @@ int view_get(struct call *c, uint64_t node, const struct value_target *target, s
 	rc = value_exists(fs_view(c->fs), target);
 	if (rc < 0)
 		return rc;
-	if (is_big(fs_view(c->fs), target))
+	if (c->again && is_big(fs_view(c->fs), target))
 		return render_later(c, node, target);
 	v = view_new(node);
 	if (!v)
