@@ -6,6 +6,7 @@
  *	kv/...		a compact copy of the engine, complete by itself
  *	segments/...	the chunks; the newest segment may be longer than the engine's copy knows: opening cuts it
  *	dirty/...	layers of files not yet sealed
+ *	end		empty; an archive without it was cut short
  *
  * Consistency: the engine is copied first, from SNAPSHOT's time or later; while the snapshot is open nothing that
  * it names is punched or re-used (cas.h, tree.h).
@@ -21,6 +22,7 @@
 #include "store/store_internal.h"
 
 #define PIECE 65536u
+#define END "end"		/* the last member */
 
 struct backup {
 	struct archive *out;
@@ -68,12 +70,29 @@ static int copy_bytes(struct backup *b, int fd, uint64_t size)
 	return 0;
 }
 
+static int add_header(struct backup *b, const char *name, const struct stat *st)
+{
+	struct archive_entry *entry = archive_entry_new();
+	char path[300];
+	int rc;
+
+	if (!entry)
+		return -ENOMEM;
+	snprintf(path, sizeof(path), "%s%s", b->prefix, name);
+	archive_entry_set_pathname(entry, path);
+	archive_entry_set_filetype(entry, AE_IFREG);
+	archive_entry_set_perm(entry, 0600);
+	archive_entry_set_mtime(entry, st->st_mtime, 0);
+	archive_entry_set_size(entry, st->st_size);
+	rc = archive_write_header(b->out, entry) == ARCHIVE_OK ? 0 : archive_rc(b);
+	archive_entry_free(entry);
+	return rc;
+}
+
 static int add_file(struct backup *b, const char *name)
 {
 	SCOPED_FD int fd = io_openat(b->dirfd, name, O_RDONLY, 0);
-	struct archive_entry *entry;
 	struct stat st;
-	char path[300];
 	int rc;
 
 	if (fd == -ENOENT)
@@ -81,17 +100,7 @@ static int add_file(struct backup *b, const char *name)
 	rc = fd < 0 ? fd : io_fstat(fd, &st);
 	if (rc || !S_ISREG(st.st_mode))
 		return rc;
-	entry = archive_entry_new();
-	if (!entry)
-		return -ENOMEM;
-	snprintf(path, sizeof(path), "%s%s", b->prefix, name);
-	archive_entry_set_pathname(entry, path);
-	archive_entry_set_filetype(entry, AE_IFREG);
-	archive_entry_set_perm(entry, 0600);
-	archive_entry_set_mtime(entry, st.st_mtime, 0);
-	archive_entry_set_size(entry, st.st_size);
-	rc = archive_write_header(b->out, entry) == ARCHIVE_OK ? 0 : archive_rc(b);
-	archive_entry_free(entry);
+	rc = add_header(b, name, &st);
 	return rc ? rc : copy_bytes(b, fd, (uint64_t)st.st_size);
 }
 
@@ -113,20 +122,13 @@ static int add_directory(struct backup *b, int parent, const char *name, const c
 	return io_each_name(fd, add_name, b);
 }
 
-static int unlink_name(void *arg, const char *name)
-{
-	const int *dirfd = arg;
-
-	return io_unlinkat(*dirfd, name, 0);
-}
-
 static int add_engine(struct backup *b, struct store *s)
 {
 	char temp[64];
 	SCOPED_FD int fd = -1;
 	int rc;
 
-	snprintf(temp, sizeof(temp), "backup.%ld", (long)gettid());
+	snprintf(temp, sizeof(temp), STORE_BACKUP_PREFIX "%ld", (long)gettid());
 	rc = io_mkdirat(s->dirfd, temp, 0700);
 	if (rc)
 		return rc;
@@ -134,9 +136,7 @@ static int add_engine(struct backup *b, struct store *s)
 	rc = fd < 0 ? fd : kv_copy(s->kv, fd);
 	if (rc == 0)
 		rc = add_directory(b, s->dirfd, temp, STORE_KV_DIR "/");
-	if (fd >= 0)
-		(void)!io_each_name(fd, unlink_name, &fd);
-	(void)!io_unlinkat(s->dirfd, temp, AT_REMOVEDIR);
+	(void)!store_remove_engine(s->dirfd, temp);
 	return rc;
 }
 
@@ -153,7 +153,8 @@ static int add_all(struct backup *b, struct store *s)
 		rc = add_directory(b, s->dirfd, STORE_SEGMENTS_DIR, STORE_SEGMENTS_DIR "/");
 	if (rc == 0)
 		rc = add_directory(b, s->dirfd, STORE_DIRTY_DIR, STORE_DIRTY_DIR "/");
-	return rc;
+	b->prefix = "";
+	return rc ? rc : add_header(b, END, &(struct stat){ .st_size = 0 });
 }
 
 int store_backup(struct store *s, struct kv_view *snapshot, int (*write)(void *arg, struct slice bytes), void *arg)
@@ -217,18 +218,24 @@ static int extract_file(struct archive *in, int dirfd, const char *path)
 static int extract_all(struct archive *in, int dirfd)
 {
 	struct archive_entry *entry;
+	bool whole = false;
 	int rc;
 
 	while ((rc = archive_read_next_header(in, &entry)) == ARCHIVE_OK) {
 		const char *path = archive_entry_pathname(entry);
 
+		whole = path && strcmp(path, END) == 0;
+		if (whole)
+			continue;
 		if (!path || !name_is_ours(path) || archive_entry_filetype(entry) != AE_IFREG)
 			return err_set(-EBADMSG, "not a backup of a labfs store (it holds '%s')", path ? path : "?");
 		rc = extract_file(in, dirfd, path);
 		if (rc)
 			return rc;
 	}
-	return rc == ARCHIVE_EOF ? 0 : err_set(-EBADMSG, "not a backup of a labfs store: %s", archive_error_string(in));
+	if (rc != ARCHIVE_EOF)
+		return err_set(-EBADMSG, "not a backup of a labfs store: %s", archive_error_string(in));
+	return whole ? 0 : err_set(-EBADMSG, "the backup is cut short: it does not end in '%s'", END);
 }
 
 struct restore {

@@ -58,8 +58,6 @@ int store_collectable(struct store *s, struct kv_view *view, uint64_t *ret_bytes
 
 /* --- compacting ------------------------------------------------------------------------------------- */
 
-#define COMPACT_TEMP STORE_KV_DIR ".new"
-
 struct unlinking {
 	int dirfd;
 };
@@ -71,7 +69,7 @@ static int unlink_name(void *arg, const char *name)
 	return io_unlinkat(u->dirfd, name, 0);
 }
 
-static int remove_engine(int dirfd, const char *name)
+int store_remove_engine(int dirfd, const char *name)
 {
 	SCOPED_FD int fd = io_openat(dirfd, name, O_RDONLY | O_DIRECTORY, 0);
 	struct unlinking u = { fd };
@@ -86,44 +84,48 @@ static int remove_engine(int dirfd, const char *name)
 static int write_copy(struct store *s)
 {
 	SCOPED_FD int fd = -1;
-	int rc = remove_engine(s->dirfd, COMPACT_TEMP);
+	int rc = store_remove_engine(s->dirfd, STORE_KV_NEW);
 
 	if (rc == 0)
 		rc = kv_checkpoint(s->kv);
 	if (rc == 0)
-		rc = io_mkdirat(s->dirfd, COMPACT_TEMP, 0700);
+		rc = io_mkdirat(s->dirfd, STORE_KV_NEW, 0700);
 	if (rc)
 		return rc;
-	fd = io_openat(s->dirfd, COMPACT_TEMP, O_RDONLY | O_DIRECTORY, 0);
+	fd = io_openat(s->dirfd, STORE_KV_NEW, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return fd;
 	rc = kv_copy(s->kv, fd);
 	return rc ? rc : io_fsync(fd);
 }
 
-/* The copy takes the engine's place in one rename; a crash before it leaves a directory that the next compaction removes. */
-static int swap_engine(struct store *s)
+static int exchange_engines(struct store *s)
 {
-	int fd, rc = store_close_layers(s);
+	int fd, rc = io_renameat(s->dirfd, STORE_KV_NEW, s->dirfd, STORE_KV_DIR, RENAME_EXCHANGE);
 
 	if (rc == 0)
-		rc = io_renameat(s->dirfd, COMPACT_TEMP, s->dirfd, STORE_KV_DIR, RENAME_EXCHANGE);
-	if (rc == 0)
 		rc = io_fsync(s->dirfd);
-	if (rc == 0) {
-		fd = io_openat(s->dirfd, STORE_KV_DIR, O_RDONLY | O_DIRECTORY, 0);
-		if (fd < 0) {
-			rc = fd;
-		} else {
-			io_close(s->kv_dirfd);
-			s->kv_dirfd = fd;
-		}
-	}
+	if (rc)
+		return rc;
+	fd = io_openat(s->dirfd, STORE_KV_DIR, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return fd;
+	io_close(s->kv_dirfd);
+	s->kv_dirfd = fd;
+	return 0;
+}
+
+/* The copy takes the engine's place in one rename; what a crash or a failure leaves goes at the next open.  The store is open again afterwards. */
+static int swap_engine(struct store *s)
+{
+	int rc = store_close_layers(s), open_rc;
+
 	if (rc == 0)
-		rc = remove_engine(s->dirfd, COMPACT_TEMP);
+		rc = exchange_engines(s);
+	open_rc = store_open_layers(s);
 	if (rc == 0)
-		rc = store_open_layers(s);
-	return rc;
+		rc = open_rc;
+	return rc ? rc : store_remove_engine(s->dirfd, STORE_KV_NEW);
 }
 
 int store_compact(struct store *s, uint64_t *freed)

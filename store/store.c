@@ -11,6 +11,7 @@
 
 #include "store/base/clock.h"
 #include "store/base/io.h"
+#include "store/base/log.h"
 #include "store/base/pack.h"
 #include "store/kv/tables.h"
 #include "store/lock.h"
@@ -92,6 +93,18 @@ static int open_directories(struct store *s, const char *path, const struct stor
 	return s->kv_dirfd < 0 ? s->kv_dirfd : 0;
 }
 
+/* What a crash left of a backup or a compaction; the lock is ours. */
+static int remove_leftover(void *arg, const char *name)
+{
+	struct store *s = arg;
+	bool ours = strcmp(name, STORE_KV_NEW) == 0 || strncmp(name, STORE_BACKUP_PREFIX, strlen(STORE_BACKUP_PREFIX)) == 0;
+	int rc = ours ? store_remove_engine(s->dirfd, name) : 0;
+
+	if (rc)
+		log_warn("%s/%s, left by a crash, cannot be removed: %s", s->path, name, strerror(-rc));
+	return 0;
+}
+
 int store_open(const char *path, const struct store_options *options, struct store **ret)
 {
 	struct store *s = calloc(1, sizeof(*s));
@@ -106,6 +119,8 @@ int store_open(const char *path, const struct store_options *options, struct sto
 		.wake = options->wake,
 		.wake_arg = options->wake_arg,
 	};
+	if (rc == 0 && !s->read_only)
+		rc = io_each_name(s->dirfd, remove_leftover, s);
 	if (rc == 0)
 		rc = store_open_layers(s);
 	if (rc) {
@@ -135,7 +150,7 @@ int store_close(struct store *s)
 
 	if (!s)
 		return 0;
-	if (!s->read_only) {
+	if (!s->read_only && s->kv) {	/* not open: a compaction failed */
 		rc = entry_settle(s->meta, 0);
 		close_rc = sync_layers(s);
 		rc = rc ? rc : close_rc;

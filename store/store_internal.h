@@ -9,6 +9,8 @@
 
 #define STORE_VERSION_FILE "version"
 #define STORE_KV_DIR "kv"		/* the engine's files, a directory of their own so that a rewritten engine can be swapped in by one rename */
+#define STORE_KV_NEW STORE_KV_DIR ".new"	/* that one, being written */
+#define STORE_BACKUP_PREFIX "backup."	/* copies of the engine that a backup is made from; the thread's id follows */
 #define STORE_SEGMENTS_DIR "segments"	/* store/cas */
 #define STORE_DIRTY_DIR "dirty"		/* store/tree */
 
@@ -39,6 +41,9 @@ int store_close_layers(struct store *s);
 /* The text of the version file, and what of it matters.  -ENOTSUP with a sentence when the store is too new. */
 MUST_CHECK int store_version_write(int dirfd);
 MUST_CHECK int store_version_check(int dirfd, const char *path, bool *ret_read_only);
+
+/* Remove the copy of an engine in the directory NAME; none is fine. */
+MUST_CHECK int store_remove_engine(int dirfd, const char *name);
 
 MUST_CHECK int store_gitignore_write(int dirfd);
 
