@@ -129,10 +129,15 @@ static void redirect(const char *store)
 	dup2(null, 0);
 	dup2(null, 1);
 	dup2(log >= 0 ? log : null, 2);
-	if (null > 2)
-		close(null);
-	if (log > 2)
-		close(log);
+}
+
+/* Nothing of who started it stays open in the daemon, a lock or the end of a pipe for instance, but the way to report. */
+static void close_inherited(struct mounting *m)
+{
+	if (m->report_fd != 3 && dup2(m->report_fd, 3) == 3)
+		m->report_fd = 3;
+	(void)fcntl(m->report_fd, F_SETFD, FD_CLOEXEC);
+	(void)close_range((unsigned)m->report_fd + 1, ~0u, 0);
 }
 
 static void daemon_main(struct mounting *m)
@@ -143,6 +148,7 @@ static void daemon_main(struct mounting *m)
 	if (chdir("/") != 0)
 		_exit(EXIT_IO);
 	redirect(m->store);
+	close_inherited(m);
 	rc = serve_here(m);
 	if (rc && m->report_fd < 0)
 		log_error("%s", err_text(rc));
@@ -220,12 +226,12 @@ static int find_store(const struct options *o, char **ret)
 static int prepare(struct mounting *m, const struct options *o)
 {
 	const char *text = options_value(o, "options");
-	const char *wait = options_value(o, "wait");
 	struct store_owner owner;
-	int rc = 0;
+	int64_t wait;
+	int rc = command_wait_ms(o, &wait);
 
 	m->foreground = options_has(o, "foreground");
-	if (text) {
+	if (rc == 0 && text) {
 		m->options_text = strdup(text);
 		rc = m->options_text ? mount_options_parse(m->options_text, &m->serve) : -ENOMEM;
 	}
@@ -241,7 +247,7 @@ static int prepare(struct mounting *m, const struct options *o)
 		return rc;
 	m->serve.store = m->store;
 	m->serve.mountpoint = m->mountpoint;
-	m->serve.wait_ms = wait ? (unsigned)(strtod(wait, NULL) * 1000) : 30000;
+	m->serve.wait_ms = (unsigned)wait;
 	return 0;
 }
 

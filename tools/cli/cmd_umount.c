@@ -46,7 +46,7 @@ static int leave(const char *path)
 
 	if (!mountpoint_is_ours(path, &store))
 		return err_set(-ENOENT, "%s: no labfs store is mounted there", path);
-	if (store && store_owner(store, &owner) == 0)
+	if (store && store_owner(store, &owner) == 0 && strcmp(owner.mountpoint, path) == 0)	/* else a command has the store */
 		pidfd = (int)syscall(SYS_pidfd_open, owner.pid, 0);
 	free(store);
 	rc = mountpoint_detach(path, mountpoint_is_dead(path));

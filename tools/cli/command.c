@@ -12,6 +12,8 @@
 
 #include "store/base/buf.h"
 
+#define WAIT_DEFAULT_S 30
+
 enum exit_code exit_code_of(int rc)
 {
 	switch (-rc) {
@@ -36,6 +38,21 @@ const struct command *command_find(const char *name)
 		if (strcmp(c->name, name) == 0)
 			return c;
 	return NULL;
+}
+
+int command_wait_ms(const struct options *options, int64_t *ret)
+{
+	const char *text = options_value(options, "wait");
+	double seconds = WAIT_DEFAULT_S;
+	char *end;
+
+	if (text) {
+		seconds = strtod(text, &end);
+		if (end == text || *end || !(seconds >= 0 && seconds <= 86400))
+			return err_set(-EINVAL, "--wait takes seconds, not '%s'", text);
+	}
+	*ret = (int64_t)(seconds * 1000);
+	return 0;
 }
 
 int env_core(struct command_env *env, int (*fn)(void *arg), void *arg)

@@ -25,6 +25,9 @@ enum exit_code {		/* CONTRACT 1 */
 
 enum exit_code exit_code_of(int rc);	/* of a -errno */
 
+/* --wait SECONDS, or what holds without it. -EINVAL with the reason. */
+MUST_CHECK int command_wait_ms(const struct options *options, int64_t *ret);
+
 struct command_env {
 	/* Of commands over a store; NULL else. */
 	struct store *store;

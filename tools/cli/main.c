@@ -19,7 +19,6 @@
 #include "tools/cli/command.h"
 #include "tools/cli/mount_options.h"
 
-#define WAIT_DEFAULT_S 30
 #define WAIT_SLICE_MS 200u
 
 static const struct option_row init_options[] = {
@@ -77,21 +76,6 @@ static int core_here(void *core_arg, int (*fn)(void *arg), void *arg)
 	return fn(arg);
 }
 
-static int wait_ms(const struct options *options, int64_t *ret)
-{
-	const char *text = options_value(options, "wait");
-	char *end;
-	double seconds = WAIT_DEFAULT_S;
-
-	if (text) {
-		seconds = strtod(text, &end);
-		if (end == text || *end || !(seconds >= 0 && seconds <= 86400))
-			return err_set(-EINVAL, "--wait takes seconds, not '%s'", text);
-	}
-	*ret = (int64_t)(seconds * 1000);
-	return 0;
-}
-
 static int store_of(const struct command *command, const struct options *options, char **ret)
 {
 	const char *path = options_value(options, "store");
@@ -129,7 +113,31 @@ static int run_over(const char *path, int argc, char **argv, int64_t until, cons
 	}
 }
 
-/* The file that the command makes gets its name only when it is whole. */
+/* --- the file that a command makes: it gets its name only when it is whole ------------------------------------ */
+
+static const char *unfinished;		/* its name so far; for the handler */
+
+static void on_end(int sig)
+{
+	unlink(unfinished);
+	raise(sig);	/* the handler is gone: this ends the process */
+}
+
+static void remove_when_ended(const char *temp)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	struct sigaction sa = { .sa_handler = on_end, .sa_flags = (int)SA_RESETHAND };
+
+	unfinished = temp;
+	sigemptyset(&sa.sa_mask);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		struct sigaction old;
+
+		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			(void)sigaction(signals[i], &sa, NULL);
+	}
+}
+
 static int finish_file(FILE *f, const char *temp, const char *path, bool good)
 {
 	int rc = 0;
@@ -161,6 +169,7 @@ static int run_making(const char *store, const char *path, int argc, char **argv
 	fd = open(temp.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_set(-errno, "%s: %s", path, strerror(errno));
+	remove_when_ended(temp.data);
 	local.data = fdopen(fd, "w");
 	if (!local.data) {
 		close(fd);
@@ -179,7 +188,7 @@ static int run_store_command(const struct command *command, struct command_env *
 	char *store = NULL;
 	int64_t wait = 0;
 	int exit_code = EXIT_OK;
-	int rc = wait_ms(env->options, &wait);
+	int rc = command_wait_ms(env->options, &wait);
 
 	if (rc == 0)
 		rc = store_of(command, env->options, &store);

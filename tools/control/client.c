@@ -15,7 +15,7 @@ static int connect_to(const char *path, int *ret_fd)
 	int fd;
 
 	if (dirfd < 0)
-		return dirfd;
+		return dirfd == -ENOTDIR ? -ENOENT : dirfd;
 	frame_address(dirfd, &address);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)

@@ -153,8 +153,11 @@ static void *acceptor_main(void *arg)
 		if (!(fds[0].revents & POLLIN))
 			continue;
 		fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-		if (fd < 0)
+		if (fd < 0) {
+			if (errno != EINTR && errno != ECONNABORTED)	/* no descriptor is left: not at once again */
+				(void)poll(&fds[1], 1, 100);
 			continue;
+		}
 		if (!peer_is_welcome(server, fd) || !start_client(server, fd))
 			io_close(fd);
 	}
