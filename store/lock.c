@@ -40,6 +40,7 @@ static int read_owner(int fd, struct store_owner *ret)
 	return 0;
 }
 
+/* Over the old text, so that a full disk does not matter; and where it does, there is only no text. */
 static int write_owner(int fd, const char *what, const char *mountpoint)
 {
 	SCOPED_BUF struct buf text = BUF_INIT;
@@ -48,9 +49,13 @@ static int write_owner(int fd, const char *what, const char *mountpoint)
 	buf_addf(&text, "%ld\n%s\n%s\n", (long)getpid(), what ? what : "labfs", mountpoint ? mountpoint : "");
 	rc = buf_err(&text);
 	if (rc == 0)
-		rc = io_ftruncate(fd, 0);
-	if (rc == 0)
 		rc = io_pwrite_full(fd, text.data, text.len, 0);
+	if (rc == 0)
+		rc = io_ftruncate(fd, (off_t)text.len);
+	if (rc == -ENOSPC || rc == -EDQUOT) {
+		err_clear();
+		return 0;
+	}
 	return rc;
 }
 
