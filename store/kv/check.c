@@ -27,7 +27,9 @@ static int each_free_list(MDB_txn *txn, int (*each)(void *arg, const size_t *pag
 	while ((rc = mdb_cursor_get(cur, &key, &value, MDB_NEXT)) == 0) {
 		const size_t *list = value.mv_data;
 
-		if (value.mv_size < sizeof(*list) || (value.mv_size / sizeof(*list)) - 1 < list[0])
+		/* LMDB keeps these aligned; only a damaged page has one that is not. */
+		if ((uintptr_t)list % _Alignof(size_t) || value.mv_size < sizeof(*list) ||
+		    (value.mv_size / sizeof(*list)) - 1 < list[0])
 			rc = MDB_CORRUPTED;
 		else
 			rc = each(arg, list + 1, list[0]);
