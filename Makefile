@@ -67,8 +67,8 @@ TREE_SRC := store/tree/content.c \
 	store/tree/tree.c \
 	store/tree/tree_check.c \
 	store/tree/tree_diff.c \
+	store/tree/tree_empty.c \
 	store/tree/tree_file.c \
-	store/tree/tree_move.c \
 	store/tree/tree_names.c \
 	store/tree/tree_read.c \
 	store/tree/tree_row.c \
@@ -143,6 +143,7 @@ FS_SRC := fs/background.c \
 	fs/refusal.c \
 	fs/scratch.c \
 	fs/serve.c \
+	fs/tab_commit.c \
 	fs/tab_ctl.c \
 	fs/tab_dataset.c \
 	fs/tab_experiment.c \

@@ -420,11 +420,11 @@ static int drop_bytes(struct meta *m, const struct version *v)
 	rc = tree_drop_version(m->trees, v->place.tree, v->place.epoch);
 	if (rc < 0 || head)
 		return rc;
-	/* The former head, which nobody sees any more, would hold the bytes of the last version. */
+	/* The former head, which nobody sees any more, would hold the bytes of this version. */
 	rc = last_epoch(view, v->place.tree, &last);
 	if (rc == 0 && last < v->place.epoch)
-		rc = tree_become(m->trees, v->place.tree, (struct tree_place){ v->place.tree, last });
-	return rc;
+		rc = tree_empty(m->trees, v->place.tree);
+	return rc == -EFBIG ? 0 : rc;	/* a large one goes with the last version of its tree */
 }
 
 /* --- trash and end --------------------------------------------------------------------------------------------- */

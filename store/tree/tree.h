@@ -32,6 +32,7 @@
 #define TREE_SYMLINK_MAX 4095u
 #define TREE_XATTRS_MAX 65536u		/* bytes of all xattrs of an inode together */
 #define TREE_LINK_MAX 65000u
+#define TREE_EMPTY_MAX 2000u		/* so many names, with small files unsealed, fit into a batch for sure */
 #define TREE_INLINE_MAX 4080u		/* files up to here live in the engine, not in a layer */
 
 struct trees;
@@ -96,8 +97,8 @@ MUST_CHECK int tree_differs(struct trees *t, struct kv_view *view, uint32_t tree
 /* From now on changes answer -EROFS, except through HELD writes (below).  tree_thaw takes it back (a run re-opened). */
 MUST_CHECK int tree_freeze(struct trees *t, uint32_t tree);
 MUST_CHECK int tree_thaw(struct trees *t, uint32_t tree);
-/* The head becomes what PLACE is (same or another tree; whole content shared): restore, cp -r of trees, deploy. */
-MUST_CHECK int tree_become(struct trees *t, uint32_t tree, struct tree_place place);
+/* The head lets go of everything in it; what versions show stays.  -EFBIG, and nothing has changed: more than TREE_EMPTY_MAX inodes. */
+MUST_CHECK int tree_empty(struct trees *t, uint32_t tree);
 
 /* --- reading: any view --------------------------------------------------------------------------- */
 
@@ -144,7 +145,7 @@ MUST_CHECK int tree_make(struct trees *t, uint32_t tree, uint32_t dir, struct sl
 MUST_CHECK int tree_link(struct trees *t, uint32_t tree, uint32_t ino, uint32_t dir, struct slice name, struct tree_attr *ret);
 MUST_CHECK int tree_unlink(struct trees *t, uint32_t tree, uint32_t dir, struct slice name);	/* not directories: -EISDIR */
 MUST_CHECK int tree_rmdir(struct trees *t, uint32_t tree, uint32_t dir, struct slice name);
-/* FLAGS: RENAME_NOREPLACE, RENAME_EXCHANGE of renameat2(2).  Within one tree (across trees: tree_move). */
+/* FLAGS: RENAME_NOREPLACE, RENAME_EXCHANGE of renameat2(2).  Within one tree. */
 MUST_CHECK int tree_rename(struct trees *t, uint32_t tree, uint32_t dir, struct slice name, uint32_t to_dir, struct slice to_name,
 			   unsigned flags);
 
@@ -182,10 +183,6 @@ MUST_CHECK int tree_copy_range(struct trees *t, struct tree_place from, uint32_t
 			       uint32_t tree, uint32_t ino, uint64_t off, uint64_t len, bool held, uint64_t *ret);
 /* The whole content of one file becomes another's (rename over a head, restore): size, bytes, mtime; O(1). */
 MUST_CHECK int tree_share_content(struct trees *t, struct tree_place from, uint32_t from_ino, uint32_t tree, uint32_t ino);
-/* Replace TREE's root file content by file INO of another tree, or move a whole file or directory between two trees, names removed there:
- * for renames across scratch, heads and (by copy of references) trees. Directories are moved recursively by reference. */
-MUST_CHECK int tree_move(struct trees *t, uint32_t from_tree, uint32_t from_dir, struct slice from_name,
-			 uint32_t tree, uint32_t dir, struct slice name);
 
 /* While held, an inode whose last name goes lives on (unlinked while open); released by the matching call.  Not persistent. */
 MUST_CHECK int tree_hold(struct trees *t, uint32_t tree, uint32_t ino);

@@ -435,18 +435,15 @@ static void test_diff(void **state)
 	diff_is(HEAD_OF(fx.tree), AT(fx.tree, e), "~ d/x\n- d/y2\n+ y\n- z\n- z/in\n+ z\n");
 	in_batch(tree_new(fx.t, TREE_OWNER_ENTRY, 1, S_IFDIR | 0755, 0, 0, &other));
 	diff_is(HEAD_OF(other), AT(fx.tree, e), "+ d\n+ d/x\n+ y\n+ z\n");
-	in_batch(tree_become(fx.t, other, HEAD_OF(fx.tree)));
-	diff_is(HEAD_OF(other), HEAD_OF(fx.tree), "");
 	fx_clean();
 }
 
-/* Restoring a version; copying a tree to another; both share all bytes. */
-static void test_become(void **state)
+/* A head lets go of all that it holds, of what versions show too; they go on showing it. */
+static void test_empty(void **state)
 {
-	uint32_t d = fx_make(TREE_ROOT, "d", S_IFDIR | 0750), x = fx_make(d, "x", S_IFREG | 0640), v, other, file;
-	struct trees_stats before, after;
+	uint32_t d = fx_make(TREE_ROOT, "d", S_IFDIR | 0750), x = fx_make(d, "x", S_IFREG | 0640), v, file, y;
 	struct tree_attr attr;
-	SCOPED_BUF struct buf out = BUF_INIT;
+	struct tree_info info;
 
 	(void)state;
 	fx_write(fx.tree, x, 0, "bytes", 5);
@@ -454,76 +451,55 @@ static void test_become(void **state)
 	in_batch(tree_link(fx.t, fx.tree, x, TREE_ROOT, fx_name("hard"), &attr));
 	fx_make(TREE_ROOT, "fifo", S_IFIFO | 0600);
 	v = fx_cut(fx.tree);
-	in_batch(tree_unlink(fx.t, fx.tree, d, fx_name("x")));
-	in_batch(tree_rmdir(fx.t, fx.tree, TREE_ROOT, fx_name("d")));
-	fx_write(fx.tree, x, 0, "other bytes", 11);
-	ok(trees_stats(fx.t, LIVE, &before));
-	in_batch(tree_become(fx.t, fx.tree, AT(fx.tree, v)));
-	diff_is(AT(fx.tree, v), HEAD_OF(fx.tree), "");
-	ok(trees_stats(fx.t, LIVE, &after));
-	assert_true(after.contents < before.contents);
-	ok(fx_find(HEAD_OF(fx.tree), TREE_ROOT, "hard", &x));
-	attr = fx_attr(HEAD_OF(fx.tree), x);
-	assert_int_equal(attr.nlink, 2);
-	assert_int_equal(attr.mode, S_IFREG | 0640);
-	ok(tree_getxattr(LIVE, HEAD_OF(fx.tree), x, fx_name("user.k"), &out));
+	y = fx_make(fx_make(d, "deeper", S_IFDIR | 0755), "y", S_IFREG | 0644);
+	fx_write(fx.tree, y, 0, "new", 3);
+	ok(tree_hold(fx.t, fx.tree, y));
+	in_batch(tree_empty(fx.t, fx.tree));
+	fx_is(HEAD_OF(fx.tree), y, "new", 3);
 	fx_clean();
-	refused(tree_become(fx.t, fx.tree, AT(fx.tree, 99)), -ENOENT);
-	in_batch(tree_become(fx.t, fx.tree, HEAD_OF(fx.tree)));
+	in_batch(tree_unhold(fx.t, fx.tree, y));
+	ok(tree_info(LIVE, fx.tree, &info));
+	assert_int_equal(info.inodes, 1);
+	assert_int_equal(info.bytes, 0);
+	assert_int_equal(fx_attr(HEAD_OF(fx.tree), TREE_ROOT).nlink, 2);
+	fx_is(AT(fx.tree, v), x, "bytes", 5);
+	diff_is(HEAD_OF(fx.tree), AT(fx.tree, v), "+ d\n+ d/x\n+ fifo\n+ hard\n");
+	in_batch(tree_empty(fx.t, fx.tree));
 	in_batch(tree_new(fx.t, TREE_OWNER_ENTRY, 1, S_IFREG | 0600, 0, 0, &file));
 	fx_write(file, TREE_ROOT, 0, "a file", 6);
-	in_batch(tree_new(fx.t, TREE_OWNER_ENTRY, 1, S_IFREG | 0600, 0, 0, &other));
-	in_batch(tree_become(fx.t, other, HEAD_OF(file)));
-	fx_is(HEAD_OF(other), TREE_ROOT, "a file", 6);
-	in_batch(tree_become(fx.t, other, HEAD_OF(fx.tree)));	/* a file becomes a directory */
-	diff_is(HEAD_OF(other), HEAD_OF(fx.tree), "");
-	fx_clean();
-	in_batch(tree_become(fx.t, other, HEAD_OF(file)));	/* and back */
-	fx_is(HEAD_OF(other), TREE_ROOT, "a file", 6);
+	v = fx_cut(file);
+	in_batch(tree_empty(fx.t, file));
+	fx_is(HEAD_OF(file), TREE_ROOT, "", 0);
+	fx_is(AT(file, v), TREE_ROOT, "a file", 6);
+	in_batch(tree_freeze(fx.t, file));
+	refused(tree_empty(fx.t, file), -EROFS);
 	fx_settle();
 	fx_clean();
 	fx_cas_clean();
 }
 
-static void test_move(void **state)
+/* The most that fits, at its most expensive; one more is refused before anything is done. */
+static void test_empty_limit(void **state)
 {
-	uint32_t d = fx_make(TREE_ROOT, "d", S_IFDIR | 0750), x = fx_make(d, "x", S_IFREG | 0640), head_file, other, found;
-	struct slice none = slice_of(NULL, 0);
+	static char bytes[TREE_INLINE_MAX], name[TREE_NAME_MAX + 1];
+	struct tree_make make = { .mode = S_IFREG | 0644 };
+	struct tree_attr attr;
 
 	(void)state;
-	fx_write(fx.tree, x, 0, "bytes", 5);
-	in_batch(tree_new(fx.t, TREE_OWNER_ENTRY, 1, S_IFREG | 0600, 0, 0, &head_file));
-	in_batch(tree_new(fx.t, TREE_OWNER_ENTRY, 2, S_IFDIR | 0755, 0, 0, &other));
-	fx_write(head_file, TREE_ROOT, 0, "old", 3);
-	fx_cut(head_file);
-	refused(tree_move(fx.t, fx.tree, TREE_ROOT, fx_name("d"), head_file, 0, none), -ENOTDIR);
-	refused(tree_move(fx.t, fx.tree, TREE_ROOT, fx_name("nope"), head_file, 0, none), -ENOENT);
-	in_batch(tree_move(fx.t, fx.tree, d, fx_name("x"), head_file, 0, none));
-	fx_is(HEAD_OF(head_file), TREE_ROOT, "bytes", 5);
-	fx_is(AT(head_file, 1), TREE_ROOT, "old", 3);
-	assert_int_equal(fx_attr(HEAD_OF(head_file), TREE_ROOT).mode, S_IFREG | 0640);
-	assert_int_equal(fx_find(HEAD_OF(fx.tree), d, "x", &found), -ENOENT);
-	fx_clean();
-	in_batch(tree_move(fx.t, head_file, 0, none, fx.tree, d, fx_name("back")));
-	ok(fx_find(HEAD_OF(fx.tree), d, "back", &found));
-	fx_is(HEAD_OF(fx.tree), found, "bytes", 5);
-	fx_make_in(other, TREE_ROOT, "taken", S_IFREG | 0644);
-	refused(tree_move(fx.t, fx.tree, TREE_ROOT, fx_name("d"), other, TREE_ROOT, fx_name("taken")), -ENOTDIR);
-	fx_make(d, "sub", S_IFDIR | 0700);
-	in_batch(tree_move(fx.t, fx.tree, TREE_ROOT, fx_name("d"), other, TREE_ROOT, fx_name("d2")));
-	assert_int_equal(fx_find(HEAD_OF(fx.tree), TREE_ROOT, "d", &found), -ENOENT);
-	assert_int_equal(fx_attr(HEAD_OF(fx.tree), TREE_ROOT).nlink, 2);
-	assert_int_equal(fx_attr(HEAD_OF(other), TREE_ROOT).nlink, 3);
-	ok(fx_find(HEAD_OF(other), TREE_ROOT, "d2", &found));
-	assert_int_equal(fx_attr(HEAD_OF(other), found).nlink, 3);
-	ok(fx_find(HEAD_OF(other), found, "back", &found));
-	fx_is(HEAD_OF(other), found, "bytes", 5);
-	in_batch(tree_move(fx.t, other, TREE_ROOT, fx_name("taken"), fx.tree, TREE_ROOT, fx_name("t")));
-	in_batch(tree_freeze(fx.t, other));
-	refused(tree_move(fx.t, fx.tree, TREE_ROOT, fx_name("t"), other, TREE_ROOT, fx_name("t")), -EROFS);
-	refused(tree_move(fx.t, other, TREE_ROOT, fx_name("d2"), fx.tree, TREE_ROOT, fx_name("d")), -EROFS);
-	fx_clean();
-	fx_settle();
+	memset(name, 'n', sizeof name - 1);
+	for (unsigned i = 1; i < TREE_EMPTY_MAX; i++) {
+		snprintf(name + 250, 6, "%05u", i);
+		memcpy(bytes, &i, sizeof i);
+		ok(kv_begin(fx.kv));
+		ok(tree_make(fx.t, fx.tree, TREE_ROOT, fx_name(name), &make, &attr));
+		ok(tree_write(fx.t, fx.tree, attr.ino, 0, slice_of(bytes, sizeof bytes), false));
+		ok(kv_commit(fx.kv, NULL));
+	}
+	fx_cut(fx.tree);
+	fx_make(TREE_ROOT, "more", S_IFREG | 0644);
+	refused(tree_empty(fx.t, fx.tree), -EFBIG);
+	in_batch(tree_unlink(fx.t, fx.tree, TREE_ROOT, fx_name("more")));
+	in_batch(tree_empty(fx.t, fx.tree));
 	fx_clean();
 }
 
@@ -533,8 +509,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cut_is_cheap, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_differs, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_diff, fx_setup, fx_teardown),
-		cmocka_unit_test_setup_teardown(test_become, fx_setup, fx_teardown),
-		cmocka_unit_test_setup_teardown(test_move, fx_setup, fx_teardown),
+		cmocka_unit_test_setup_teardown(test_empty, fx_setup, fx_teardown),
+		cmocka_unit_test_setup_teardown(test_empty_limit, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_random, fx_setup, fx_teardown),
 	};
 
