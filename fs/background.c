@@ -91,11 +91,6 @@ static int seal_start(struct fs *fs)
 	return 0;
 }
 
-bool background_seals(const struct fs *fs)
-{
-	return fs->sealing;
-}
-
 /* --- flushing: without fsync a power cut may cost a second, so bytes that lie in layers are synced about that often ---------- */
 
 struct flush_job {

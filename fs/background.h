@@ -18,7 +18,5 @@ void background_start(struct fs *fs);
 void background_notice(struct fs *fs);
 /* Before "no space" is answered: frees what can be freed at once.  True if it did free something. */
 bool background_make_room(struct fs *fs);
-/* Wait for a seal that is under way (its worker is to be joined). */
-bool background_seals(const struct fs *fs);
 
 #endif

@@ -53,45 +53,6 @@ double fs_entry_timeout(const struct fs *fs)
 	return fs->has_epoch ? NODE_LONG : 0;
 }
 
-void fs_attr_changed(struct fs *fs, uint64_t node)
-{
-	(void)fuse_lowlevel_notify_inval_inode(fs->session, node, -1,
-					       0); /* -ENOENT: the kernel does not know it */
-}
-
-struct inval_job {
-	struct job job;
-	struct fs *fs;
-	uint64_t node;
-};
-
-static void inval_work(struct job *job)
-{
-	struct inval_job *i = (struct inval_job *)job;
-
-	(void)fuse_lowlevel_notify_inval_inode(i->fs->session, i->node, 0, 0);
-}
-
-static void inval_done(struct job *job)
-{
-	free(job);
-}
-
-void fs_pages_changed(struct fs *fs, uint64_t node)
-{
-	struct inval_job *i = calloc(1, sizeof(*i));
-
-	if (!i) {
-		fs_attr_changed(fs, node);
-		return;
-	}
-	i->job.work = inval_work;
-	i->job.done = inval_done;
-	i->fs = fs;
-	i->node = node;
-	job_submit(fs, JOB_SYNC, node, &i->job);
-}
-
 void fs_refused(struct fs *fs, const char *op, const char *path, int rc, const char *reason)
 {
 	refusals_add(fs->refusals, op, path, rc, reason);

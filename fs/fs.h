@@ -77,10 +77,6 @@ void fs_names_changed(struct fs *fs);
 double fs_entry_timeout(const struct fs *fs);	/* NODE_LONG, or 0 without has_epoch */
 /* Ask for it once; true: the kernel understood. */
 bool fs_epoch_works(struct fs *fs);
-/* The kernel forgets the attributes it caches of NODE (never pages).  May be called while a request is being handled. */
-void fs_attr_changed(struct fs *fs, uint64_t node);
-/* The kernel forgets attributes and pages of NODE, by a worker: nothing waits for it. */
-void fs_pages_changed(struct fs *fs, uint64_t node);
 
 /* Note a refusal for /.labfs/errors. */
 void fs_refused(struct fs *fs, const char *op, const char *path, int rc, const char *reason);

@@ -11,13 +11,10 @@ struct handle {
 	uint64_t node;
 	const struct node_ops *ops;	/* of the node, at open */
 	int flags;			/* of open(2): O_ACCMODE, O_APPEND, O_TRUNC … */
-	uint32_t uid, gid;		/* who opened it */
-	pid_t pid;			/* its thread; RELEASE and writeback have none */
-	bool dir;
 	void *state;			/* the table's own; freed by its release */
 
 	/* Answer bits for open and create, set by the table. */
-	bool direct_io, keep_cache, noflush, nonseekable, cache_readdir;
+	bool direct_io, keep_cache, noflush, nonseekable;
 
 	struct handle *next, *prev;	/* all handles, for leaving */
 };

@@ -79,6 +79,11 @@ static inline uint32_t node_inner(uint64_t node)
 	return (uint32_t)node;
 }
 
+static inline bool node_is_tree(uint64_t node)
+{
+	return node_kind(node) == NODE_TREE_HEAD || node_kind(node) == NODE_TREE_VERSION;
+}
+
 #define NODE_ROOT_ID 1u			/* node_id(NODE_ROOT, 0, 1) */
 
 uint32_t node_hash(struct slice name);	/* of an alias' word: never 0 */
@@ -165,8 +170,8 @@ extern const struct node_ops keys_ops;					/* tab_keys.c: params/ metrics/ histo
 extern const struct node_ops value_ops;					/* tab_value.c: every value and view */
 extern const struct node_ops ctl_ops;					/* tab_ctl.c */
 extern const struct node_ops tree_head_ops, tree_version_ops;		/* tab_tree.c */
-extern const struct node_ops space_ops, alias_ops, commit_ops;		/* tab_dataset.c */
-extern const struct node_ops trash_ops, trash_entry_ops;	/* tab_trash.c */
+extern const struct node_ops space_ops, alias_ops, commit_ops;		/* tab_dataset.c, tab_commit.c */
+extern const struct node_ops trash_ops;				/* tab_trash.c */
 /* Names that text_is_scratch() in any directory that is no tree; asked by the dispatcher before the directory's own table
  * (which therefore never sees them; lookup there answers FS_NOT_MINE when there is no such scratch file, so /.labfs and
  * .commit still resolve).  Members used: lookup make create link unlink rmdir rename readdir. */

@@ -8,8 +8,8 @@
 #include "fs/fs.h"
 #include "fs/ops.h"
 #include "fs/ops_internal.h"
+#include "fs/scratch.h"
 #include "store/base/limits.h"
-#include "store/base/text.h"
 
 struct call ops_call(fuse_req_t req, const char *op, uint64_t node)
 {
@@ -30,16 +30,6 @@ struct call ops_call(fuse_req_t req, const char *op, uint64_t node)
 struct handle *ops_handle(struct fuse_file_info *fi)
 {
 	return fi ? (struct handle *)(uintptr_t)fi->fh : NULL;
-}
-
-bool ops_is_tree(uint64_t node)
-{
-	return node_kind(node) == NODE_TREE_HEAD || node_kind(node) == NODE_TREE_VERSION;
-}
-
-bool ops_is_scratch(uint64_t dir, struct slice name)
-{
-	return !ops_is_tree(dir) && text_is_scratch(name);
 }
 
 int ops_refuse(uint64_t node)
@@ -81,7 +71,7 @@ int ops_change_name(struct call *c,
 	if (rc < 0)
 		return rc;
 	do {
-		rc = ops_is_scratch(c->node, c->name) ? ask(&scratch_ops, c, arg) : FS_NOT_MINE;
+		rc = scratch_takes(c->node, c->name) ? ask(&scratch_ops, c, arg) : FS_NOT_MINE;
 		if (rc == FS_NOT_MINE && own)
 			rc = ask(own, c, arg);
 	} while (ops_try_again(c, rc, &tried));

@@ -81,7 +81,7 @@ static int list(struct call *c, struct dir_fill *fill)
 			return rc;
 		cookie = SCRATCH_COOKIE;
 	}
-	if (ops_is_tree(c->node))
+	if (node_is_tree(c->node))
 		return 0;
 	fill->cookie_add = 0;
 	fill->cookie_mark = SCRATCH_COOKIE;

@@ -71,9 +71,6 @@ static bool attach_handle(struct call *c, int flags)
 		return false;
 	}
 	c->opening = true;
-	c->handle->uid = c->uid;
-	c->handle->gid = c->gid;
-	c->handle->pid = c->pid;
 	return true;
 }
 

@@ -12,8 +12,6 @@
 
 struct call ops_call(fuse_req_t req, const char *op, uint64_t node);
 struct handle *ops_handle(struct fuse_file_info *fi);
-bool ops_is_tree(uint64_t node);			/* a directory or file of a POSIX tree */
-bool ops_is_scratch(uint64_t dir, struct slice name);	/* is NAME in DIR one for scratch.c? */
 MUST_CHECK int ops_check_name(struct slice name);
 MUST_CHECK int ops_check_change(struct call *c);	/* -EROFS on a read-only mount */
 int ops_refuse(uint64_t node);				/* the error for what a table has no member for */

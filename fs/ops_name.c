@@ -6,6 +6,7 @@
 
 #include "fs/fs.h"
 #include "fs/ops_internal.h"
+#include "fs/scratch.h"
 #include "store/meta/experiment.h"
 #include "store/meta/run.h"
 
@@ -16,7 +17,7 @@ static int lookup(struct call *c, struct node_entry *e)
 
 	if (rc < 0)
 		return rc;
-	if (ops_is_scratch(c->node, c->name)) {
+	if (scratch_takes(c->node, c->name)) {
 		rc = scratch_ops.lookup(c, c->node, c->name, e);
 		if (rc != FS_NOT_MINE)
 			return rc;
@@ -125,13 +126,15 @@ static bool is_in_trash(struct fs *fs, uint64_t dir)
 }
 
 /*
- * There every removal is taken: what can go by itself goes, and the rest goes with its run or experiment, so that rm -rf gets to the
- * directory that destroys it.
+ * With the room kept for it: what frees space must work on a full disk.  In the trash every removal is taken: what can go by itself goes, and
+ * the rest goes with its run or experiment, so that rm -rf gets to the directory that destroys it.
  */
 static int remove_by(struct call *c, int (*ask)(const struct node_ops *ops, struct call *c, void *arg))
 {
+	bool was = kv_use_reserve(c->fs->kv, true);
 	int rc = ops_change_name(c, ask, NULL);
 
+	kv_use_reserve(c->fs->kv, was);
 	return (rc == -EPERM || rc == -EROFS) && is_in_trash(c->fs, c->node) && !c->fs->read_only ? 0 : rc;
 }
 
@@ -143,11 +146,7 @@ static int ask_unlink(const struct node_ops *ops, struct call *c, void *arg)
 
 static void do_unlink(struct call *c)
 {
-	bool was = kv_use_reserve(c->fs->kv, true);
-	int rc = remove_by(c, ask_unlink);
-
-	kv_use_reserve(c->fs->kv, was);
-	ops_reply_status(c, rc);
+	ops_reply_status(c, remove_by(c, ask_unlink));
 }
 
 void op_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
@@ -167,11 +166,7 @@ static int ask_rmdir(const struct node_ops *ops, struct call *c, void *arg)
 
 static void do_rmdir(struct call *c)
 {
-	bool was = kv_use_reserve(c->fs->kv, true);
-	int rc = remove_by(c, ask_rmdir);
-
-	kv_use_reserve(c->fs->kv, was);
-	ops_reply_status(c, rc);
+	ops_reply_status(c, remove_by(c, ask_rmdir));
 }
 
 void op_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
@@ -205,7 +200,7 @@ static void do_rename(struct call *c)
 		rc = ops_check_name(c->to_name);
 	if (rc == 0) {
 		rc = FS_NOT_MINE;
-		if (ops_is_scratch(c->node, c->name) || ops_is_scratch(c->to_node, c->to_name))
+		if (scratch_takes(c->node, c->name) || scratch_takes(c->to_node, c->to_name))
 			rc = rename_by(&scratch_ops, c);
 		if (rc == FS_NOT_MINE)
 			rc = rename_by(node_ops_of(c->node), c);

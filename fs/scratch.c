@@ -29,6 +29,11 @@ static struct tree_place head_of(uint32_t tree)
 	return (struct tree_place){ tree, TREE_HEAD };
 }
 
+bool scratch_takes(uint64_t dir, struct slice name)
+{
+	return !node_is_tree(dir) && text_is_scratch(name);
+}
+
 /* --- where they are ---------------------------------------------------------------------------------- */
 
 int scratch_place(struct fs *fs, uint64_t dir, bool make, uint32_t *ret_tree, uint32_t *ret_dir)
@@ -359,21 +364,11 @@ static int from_value(struct call *c, uint64_t dir, struct slice name, uint64_t 
 
 /* --- which of these --------------------------------------------------------------------------------------------- */
 
-static bool is_tree(uint64_t dir)
-{
-	return node_kind(dir) == NODE_TREE_HEAD || node_kind(dir) == NODE_TREE_VERSION;
-}
-
-static bool is_scratch(uint64_t dir, struct slice name)
-{
-	return !is_tree(dir) && text_is_scratch(name);
-}
-
 static int op_rename(struct call *c, uint64_t dir, struct slice name, uint64_t to_dir, struct slice to_name, unsigned flags)
 {
-	bool from = is_scratch(dir, name), to = is_scratch(to_dir, to_name);
+	bool from = scratch_takes(dir, name), to = scratch_takes(to_dir, to_name);
 
-	if (is_tree(dir) || is_tree(to_dir))
+	if (node_is_tree(dir) || node_is_tree(to_dir))
 		return -EXDEV;
 	if (from && to)
 		return scratch_rename(c->fs, dir, name, to_dir, to_name, flags);

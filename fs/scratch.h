@@ -9,6 +9,9 @@
 
 #include "fs/fs.h"
 
+/* Is NAME in DIR one for here? */
+bool scratch_takes(uint64_t dir, struct slice name);
+
 /* Where the scratch files of the mount's directory DIR are.  MAKE: within a batch.  -ENOENT when there is none. */
 MUST_CHECK int scratch_place(struct fs *fs, uint64_t dir, bool make, uint32_t *ret_tree, uint32_t *ret_dir);
 
