@@ -167,14 +167,6 @@ int io_close(int fd)
 	return failed(-errno, "close", -1, "a file");
 }
 
-int io_dup(int fd)
-{
-	int rc;
-
-	RETRY(rc, fcntl(fd, F_DUPFD_CLOEXEC, 3));
-	return rc;
-}
-
 int io_flock(int fd, int op)
 {
 	int rc;
@@ -246,13 +238,6 @@ off_t io_lseek(int fd, off_t offset, int whence)
 	off_t at = lseek(fd, offset, whence);
 
 	return at < 0 ? failed(-errno, "seek", fd, NULL) : at;
-}
-
-ssize_t io_readlinkat(int dirfd, const char *path, char *out, size_t size)
-{
-	ssize_t n = readlinkat(dirfd, path, out, size);
-
-	return n < 0 ? failed(-errno, "readlink", dirfd, path) : n;
 }
 
 int io_each_name(int dirfd, int (*each)(void *arg, const char *name), void *arg)
@@ -399,20 +384,6 @@ int io_fdatasync(int fd)
 	CHANGE("fdatasync", fd, NULL, fdatasync(fd));
 }
 
-int io_syncfs(int fd)
-{
-	CHANGE("syncfs", fd, NULL, syncfs(fd));
-}
-
-ssize_t io_copy_file_range(int from, off_t from_offset, int to, off_t to_offset, size_t len)
-{
-	ssize_t n = refused(change("copy_file_range"));
-
-	if (n == 0)
-		RETRY(n, copy_file_range(from, &from_offset, to, &to_offset, len, 0));
-	return n < 0 ? failed((int)n, "copy_file_range", to, NULL) : n;
-}
-
 int io_renameat(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
 {
 	CHANGE("rename", to_dir, to, renameat2(from_dir, from, to_dir, to, flags));
@@ -426,16 +397,6 @@ int io_unlinkat(int dirfd, const char *path, int flags)
 int io_mkdirat(int dirfd, const char *path, mode_t mode)
 {
 	CHANGE("mkdir", dirfd, path, mkdirat(dirfd, path, mode));
-}
-
-int io_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
-{
-	CHANGE("link", to_dir, to, linkat(from_dir, from, to_dir, to, flags));
-}
-
-int io_symlinkat(const char *target, int dirfd, const char *path)
-{
-	CHANGE("symlink", dirfd, path, symlinkat(target, dirfd, path));
 }
 
 int io_fchmod(int fd, mode_t mode)

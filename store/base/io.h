@@ -35,7 +35,6 @@
 /* O_CLOEXEC is added.  Counts as a change with O_CREAT, O_TRUNC or O_TMPFILE.  Returns the descriptor. */
 MUST_CHECK int io_openat(int dirfd, const char *path, int flags, mode_t mode);
 int io_close(int fd);
-MUST_CHECK int io_dup(int fd);
 /* OP as flock(2); with LOCK_NB -EWOULDBLOCK. */
 MUST_CHECK int io_flock(int fd, int op);
 
@@ -51,7 +50,6 @@ MUST_CHECK bool io_writable(int dirfd, const char *name);
 MUST_CHECK int io_fstatvfs(int fd, struct statvfs *ret);
 /* SEEK_DATA, SEEK_HOLE and the rest.  -ENXIO past the end. */
 MUST_CHECK off_t io_lseek(int fd, off_t offset, int whence);
-MUST_CHECK ssize_t io_readlinkat(int dirfd, const char *path, char *out, size_t size);
 
 /* Call EACH for every name in the directory DIRFD but . and .., in no order, until it answers other than 0. */
 MUST_CHECK int io_each_name(int dirfd, int (*each)(void *arg, const char *name), void *arg);
@@ -68,18 +66,11 @@ MUST_CHECK int io_fallocate(int fd, int mode, off_t offset, off_t len);
 MUST_CHECK int io_punch_hole(int fd, off_t offset, off_t len);
 MUST_CHECK int io_fsync(int fd);
 MUST_CHECK int io_fdatasync(int fd);
-MUST_CHECK int io_syncfs(int fd);
-/* Returns the bytes copied, which may be fewer than LEN; 0 at the end of the source. */
-MUST_CHECK ssize_t io_copy_file_range(int from, off_t from_offset, int to, off_t to_offset,
-				      size_t len);
 /* FLAGS as renameat2(2): 0 or RENAME_NOREPLACE, RENAME_EXCHANGE. */
 MUST_CHECK int io_renameat(int from_dir, const char *from, int to_dir, const char *to,
 			   unsigned flags);
 MUST_CHECK int io_unlinkat(int dirfd, const char *path, int flags);
 MUST_CHECK int io_mkdirat(int dirfd, const char *path, mode_t mode);
-/* FLAGS as linkat(2). */
-MUST_CHECK int io_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags);
-MUST_CHECK int io_symlinkat(const char *target, int dirfd, const char *path);
 MUST_CHECK int io_fchmod(int fd, mode_t mode);
 
 /* --- counting and faults --------------------------------------------------------------------------- */

@@ -44,7 +44,6 @@ void log_line(enum log_level level, const char *fmt, ...)
 	static const char *const prefix[] = {
 		[LOG_ERROR] = "error",
 		[LOG_WARN] = "warning",
-		[LOG_INFO] = "info",
 	};
 	int saved = errno;
 	unsigned long missed;

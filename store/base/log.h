@@ -12,13 +12,12 @@
 #define LOG_BURST     30
 #define LOG_WINDOW_MS 10000
 
-enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO };
+enum log_level { LOG_ERROR, LOG_WARN };
 
 /* FMT without a newline.  Keeps errno. */
 void log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)
-#define log_info(...)  log_line(LOG_INFO, __VA_ARGS__)
 
 #endif

@@ -81,7 +81,7 @@ int inode_get_file(struct kv_view *view, struct tree_place at, uint32_t ino, str
 		rc = -EINVAL;
 	if (!rc && ret->content) {
 		rc = content_get(view, ret->content, &c);
-		ret->size = c.size;
+		ret->size = rc ? 0 : c.size;
 	}
 	return rc;
 }

@@ -157,8 +157,6 @@ enum tree_set {
 MUST_CHECK int tree_setattr(struct trees *t, uint32_t tree, uint32_t ino, unsigned mask, const struct tree_attr *attr, struct tree_attr *ret);
 MUST_CHECK int tree_setxattr(struct trees *t, uint32_t tree, uint32_t ino, struct slice name, struct slice value, int flags);
 MUST_CHECK int tree_removexattr(struct trees *t, uint32_t tree, uint32_t ino, struct slice name);
-/* An access time that relatime asks for; never on versions or frozen trees (then nothing, 0). */
-MUST_CHECK int tree_touch_atime(struct trees *t, uint32_t tree, uint32_t ino);
 
 /*
  * Bytes.  HELD as TREE_SET_HELD.  A write may be done in one call (small ones), or for big ones in three: tree_write_begin on the core

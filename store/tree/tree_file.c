@@ -81,19 +81,6 @@ int tree_setattr(struct trees *t, uint32_t tree, uint32_t ino, unsigned mask, co
 	return rc ? rc : inode_attr(kv_live(t->kv), &c.n, ret);
 }
 
-int tree_touch_atime(struct trees *t, uint32_t tree, uint32_t ino)
-{
-	struct tree_row row;
-	struct inode n;
-	int rc = tree_row_get(kv_live(t->kv), tree, &row);
-
-	if (rc || (row.flags & TREE_ROW_FROZEN))
-		return rc;
-	rc = inode_get(kv_live(t->kv), inode_head(tree), ino, &n);
-	n.atime_ns = clock_now_ns();
-	return rc ? rc : inode_store(t, &row, &n);
-}
-
 int tree_write(struct trees *t, uint32_t tree, uint32_t ino, uint64_t off, struct slice bytes, bool held)
 {
 	struct change c;

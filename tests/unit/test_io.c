@@ -86,7 +86,6 @@ static int count_name(void *arg, const char *name)
 
 static void names(void **state)
 {
-	char target[16];
 	struct stat st;
 	int count = 0;
 
@@ -94,9 +93,8 @@ static void names(void **state)
 	assert_int_equal(io_mkdirat(dirfd, "d", 0700), 0);
 	assert_int_equal(io_mkdirat(dirfd, "d", 0700), -EEXIST);
 	io_close(io_openat(dirfd, "a", O_RDWR | O_CREAT, 0600));
-	assert_int_equal(io_linkat(dirfd, "a", dirfd, "b", 0), 0);
-	assert_int_equal(io_symlinkat("a", dirfd, "s"), 0);
-	assert_int_equal(io_readlinkat(dirfd, "s", target, sizeof(target)), 1);
+	io_close(io_openat(dirfd, "b", O_RDWR | O_CREAT, 0600));
+	io_close(io_openat(dirfd, "s", O_RDWR | O_CREAT, 0600));
 	assert_int_equal(io_renameat(dirfd, "a", dirfd, "b2", RENAME_NOREPLACE), 0);
 	assert_int_equal(io_renameat(dirfd, "b", dirfd, "s", RENAME_NOREPLACE), -EEXIST);
 	assert_int_equal(io_fstatat(dirfd, "a", &st, 0), -ENOENT);
@@ -108,7 +106,7 @@ static void names(void **state)
 	assert_false(io_writable(dirfd, "b"));
 }
 
-static void holes_copies_and_locks(void **state)
+static void holes_and_locks(void **state)
 {
 	SCOPED_FD int fd = io_openat(dirfd, "f", O_RDWR | O_CREAT, 0600);
 	SCOPED_FD int to = io_openat(dirfd, "g", O_RDWR | O_CREAT, 0600);
@@ -131,8 +129,6 @@ static void holes_copies_and_locks(void **state)
 		assert_int_equal(io_lseek(fd, 0, SEEK_HOLE), 0);
 	}
 	assert_int_equal(io_lseek(fd, 1 << 20, SEEK_DATA), -ENXIO);
-	assert_int_equal(io_copy_file_range(fd, 32768, to, 0, 1000), 1000);
-	assert_int_equal(io_pread_full(to, bytes, 2000, 0), 1000);
 	rc = io_fallocate(to, 0, 0, 8192);
 	assert_true(rc == 0 || rc == -EOPNOTSUPP);
 }
@@ -291,7 +287,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(files_are_written_and_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(names, setup, teardown),
-		cmocka_unit_test_setup_teardown(holes_copies_and_locks, setup, teardown),
+		cmocka_unit_test_setup_teardown(holes_and_locks, setup, teardown),
 		cmocka_unit_test_setup_teardown(only_changes_are_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_fault_hits_the_call_it_is_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_environment_plans_a_fault, setup, teardown),
