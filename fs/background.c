@@ -183,7 +183,7 @@ static bool step_collect(struct fs *fs)
 	return rc >= 0 && more;
 }
 
-/* Files in dirty/ that nothing uses any more; a seal that runs gets to them by itself. */
+/* Files in dirty/ that nothing uses any more. */
 static bool empty_layers(struct fs *fs)
 {
 	unsigned emptied = 0;
@@ -194,15 +194,18 @@ static bool empty_layers(struct fs *fs)
 		rc = trees_empty_layers(fs->trees, &emptied);
 		any = any || emptied;
 	} while (rc == 0 && emptied);
-	if (rc < 0 && rc != -EBUSY && rc != -ENOSPC)
+	if (rc < 0 && rc != -ENOSPC)
 		log_warn("emptying files in dirty/: %s", err_text(rc));
 	return any;
 }
 
 bool background_make_room(struct fs *fs)
 {
+	struct store_space was = { 0 }, is = { 0 };
 	uint64_t before = fs->freed;
+	bool freed;
 
+	(void)!store_space(fs->store, &was);
 	(void)!kv_checkpoint(fs->kv);	/* what is let go of must be so on the disk */
 	for (int i = 0; i < ROOM_STEPS; i++) {
 		bool more = step_trees(fs);
@@ -212,7 +215,8 @@ bool background_make_room(struct fs *fs)
 		if (!more)
 			break;
 	}
-	return empty_layers(fs) || fs->freed != before;
+	freed = empty_layers(fs) || fs->freed != before;
+	return (store_space_now(fs->store, &is) == 0 && is.used < was.used) || freed;
 }
 
 /* --- timers -------------------------------------------------------------------------------------- */

@@ -298,10 +298,8 @@ int store_space(struct store *s, struct store_space *ret)
 
 int store_space_now(struct store *s, struct store_space *ret)
 {
-	uint64_t used;
-	int rc = measure(s, &used);
-
-	return rc ? rc : space_of(s, used, ret);
+	s->used_at_ms = 0;
+	return store_space(s, ret);
 }
 
 void store_set_limit(struct store *s, uint64_t bytes)

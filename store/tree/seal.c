@@ -170,6 +170,15 @@ static void skip_bases(struct tree_seal *s)
 	}
 }
 
+/* Does the seal that runs empty layer ID already? */
+static bool is_being_emptied(const struct trees *t, uint32_t id)
+{
+	for (size_t i = 0; t->seal && i < t->seal->layers_count; i++)
+		if (t->seal->layers[i].id == id)
+			return true;
+	return false;
+}
+
 static int pick_layers(struct trees *t, struct tree_seal *s)
 {
 	SCOPED_CURSOR struct kv_cursor *cur = NULL;
@@ -185,7 +194,7 @@ static int pick_layers(struct trees *t, struct tree_seal *s)
 		uint32_t id = key.len == 5 ? tkey_get_u32((const uint8_t *)key.data + 1) : 0;
 
 		pool += state == LAYER_FREE;
-		if (state != LAYER_DROPPED || layer_is_pinned(t->layers, id))
+		if (state != LAYER_DROPPED || layer_is_pinned(t->layers, id) || is_being_emptied(t, id))
 			continue;
 		s->layers[s->layers_count++] = (struct seal_layer){ id, pool < LAYER_POOL, false };
 		pool++;
@@ -512,14 +521,11 @@ int trees_empty_layers(struct trees *t, unsigned *ret_emptied)
 	int rc;
 
 	*ret_emptied = 0;
-	if (t->seal)
-		return -EBUSY;
-	s = calloc(1, sizeof *s);
+	s = calloc(1, sizeof *s);	/* beside t->seal, which may run: it has no contents */
 	if (!s)
 		return -ENOMEM;
 	s->trees = t;
 	s->seq = kv_seq(t->kv);
-	t->seal = s;
 	rc = pick_layers(t, s);
 	if (!rc && s->layers_count)
 		rc = kv_publish(t->kv);
@@ -532,6 +538,6 @@ int trees_empty_layers(struct trees *t, unsigned *ret_emptied)
 		*ret_emptied += s->layers[i].done;
 	if (!rc && *ret_emptied)
 		rc = tree_seal_end(t, s);
-	tree_seal_free(s);
+	free(s);
 	return rc;
 }

@@ -209,7 +209,6 @@ MUST_CHECK int tree_seal_end_step(struct trees *t, struct tree_seal *seal, bool 
 void tree_seal_free(struct tree_seal *seal);	/* core */
 /*
  * Core, between batches, on a full disk: empty dropped layers at once, which waits for the disk.  *RET_EMPTIED counts them.
- * -EBUSY while a seal runs.
  */
 MUST_CHECK int trees_empty_layers(struct trees *t, unsigned *ret_emptied);
 

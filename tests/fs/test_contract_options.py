@@ -33,7 +33,7 @@ def test_a_full_store_goes_on_when_space_is_freed(store):
             os.unlink(run / f"artifacts/{n}")
             del kept[n]
 
-        def fits():
+        def fits():  # what is being sealed just then holds on to files that were removed
             try:
                 put(run / "artifacts/again", b"y" * 1000000)
             except OSError as e:

@@ -9,7 +9,7 @@ import random
 import subprocess
 
 import pytest
-from harness import Mount, Store, put, read, text
+from harness import Mount, Store, put, read, text, wait_for
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -64,6 +64,11 @@ def fill(mount):
     raise AssertionError("the disk is never full")
 
 
+def put_when_it_fits(path, data):
+    """put(), again while the disk is full: what is being sealed just then holds on to files that were removed."""
+    wait_for(lambda: try_put(path, data, {}), timeout=10, what="the freed space can be used")
+
+
 def check(accepted):
     for path, data in accepted.items():
         assert read(path) == data, path
@@ -85,9 +90,9 @@ def test_a_full_disk_loses_nothing_and_goes_on(small_disk, crash):
         os.unlink(path)
         del accepted[path]
     for n in range(10):
-        put(run / f"artifacts/again{n}", b"x" * 50000)
-        put(run / f"params/again{n}", "1\n")
-    put(run / "status", "finished\n")
+        put_when_it_fits(run / f"artifacts/again{n}", b"x" * 50000)
+        put_when_it_fits(run / f"params/again{n}", "1\n")
+    put_when_it_fits(run / "status", "finished\n")
     check(accepted)
     mount.stop()
     mount.store.fsck()
@@ -123,7 +128,7 @@ def test_versions_leave_a_full_disk_through_the_trash(small_disk):
         os.rename(mount / f"data/big@v{n}.bin", mount / f"trash/data/big@v{n}.bin")
     subprocess.run(["rm", "-rf", *map(str, (mount / "trash/data").iterdir())], check=True)
     for n in range(8):
-        put(mount / f"data/new{n}.bin", rng.randbytes(300000))
+        put_when_it_fits(mount / f"data/new{n}.bin", rng.randbytes(300000))
     assert read(mount / "data/big@v41.bin") == versions[40]
     mount.stop()
     mount.store.fsck()
