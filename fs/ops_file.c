@@ -12,6 +12,8 @@
 #include "fs/handle_internal.h"
 #include "fs/procs.h"
 
+#define COPY_MAX (1u << 31)	/* bytes of one copy_file_range: its answer has 32 bits */
+
 static void resolved(struct call *c, uint32_t run, void *arg)
 {
 	(void)run;
@@ -291,7 +293,8 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off, struct 
 	c->handle = h;
 	if (rc == 0) {
 		do {
-			rc = h->ops->copy_range(c, from, from_h, (uint64_t)from_off, node, h, (uint64_t)off, len, &done);
+			rc = h->ops->copy_range(c, from, from_h, (uint64_t)from_off, node, h, (uint64_t)off,
+						len < COPY_MAX ? len : COPY_MAX, &done);
 		} while (ops_try_again(c, rc, &tried));
 	}
 	if (rc == FS_DEFERRED)

@@ -401,18 +401,23 @@ static int uuid_new(uint8_t out[16])
 	return 0;
 }
 
-static struct slice user_name(uint32_t uid, char *space, size_t size)
+/* Borrowed until the next call.  The last answer is kept: each new run asks, and asking may take a network's time.  Core thread. */
+static struct slice user_name(uint32_t uid)
 {
+	static char name[256];
+	static uint32_t name_of;
 	struct passwd pw, *found = NULL;
-	static char text[4096]; /* core thread */
-	int len;
+	char text[4096];
 
+	if (name[0] && name_of == uid)
+		return slice_str(name);
 	if (getpwuid_r((uid_t)uid, &pw, text, sizeof(text), &found) == 0 && found &&
 	    text_valid(slice_str(pw.pw_name)))
-		len = snprintf(space, size, "%s", pw.pw_name);
+		snprintf(name, sizeof(name), "%s", pw.pw_name);
 	else
-		len = snprintf(space, size, "%u", uid);
-	return slice_of(space, len < (int)size ? (size_t)len : size - 1);
+		snprintf(name, sizeof(name), "%u", uid);
+	name_of = uid;
+	return slice_str(name);
 }
 
 /* Rows that a new run has beside its record. */
@@ -439,7 +444,7 @@ static int put_new_rows(struct meta *m, const struct run *r)
 static int make(struct meta *m, uint32_t experiment, struct slice id, const struct meta_actor *who,
 		uint32_t *ret_number)
 {
-	char name[64], user[256], digits[NUM_TEXT_MAX];
+	char name[64], digits[NUM_TEXT_MAX];
 	struct run_row row = { 0 };
 	struct run *r = &row.run;
 	int rc = 0;
@@ -469,7 +474,7 @@ static int make(struct meta *m, uint32_t experiment, struct slice id, const stru
 	r->gid = who->gid;
 	run_name_random(name);
 	r->name = slice_str(name);
-	r->user = user_name(who->uid, user, sizeof(user));
+	r->user = user_name(who->uid);
 	rc = run_row_put(m, &row);
 	if (rc == 0)
 		rc = put_new_rows(m, r);

@@ -156,3 +156,22 @@ def test_a_hole_is_punched_in_a_store_that_is_nearly_full(store):
         finally:
             os.close(fd)
         assert read(path) == bytes(2 << 20)
+
+
+def test_a_copy_of_more_than_a_request_can_say(mount):
+    """5 GiB, a hole but for its end: copy_file_range(2) answers in 32 bits."""
+    artifacts = mount.new_run() / "artifacts"
+    size = 5 << 30
+    with open(artifacts / "from", "wb") as f:
+        f.truncate(size - 3)
+        f.seek(size - 3)
+        f.write(b"end")
+    with open(artifacts / "from", "rb") as f, open(artifacts / "to", "wb") as to:
+        left = size
+        while left:
+            n = os.copy_file_range(f.fileno(), to.fileno(), left)
+            assert 0 < n <= left
+            left -= n
+    with open(artifacts / "to", "rb") as to:
+        to.seek(size - 4)
+        assert to.read() == b"\0end"
