@@ -144,7 +144,7 @@ static int trim_group(struct kv_cursor *cur, uint8_t table, uint32_t tree, struc
 
 	buf_reset(rows);
 	prefix->len = 0;
-	if (key.len < 12)
+	if (key.len < 12 || key.len - 4 > sizeof prefix->bytes)
 		return err_set(-EBADMSG, "tree %u: damaged key in table %u", tree, table);
 	tkey_bytes(prefix, slice_of(key.data, key.len - 4));
 	while (!rc && key.len == prefix->len + 4 && memcmp(key.data, prefix->bytes, prefix->len) == 0) {

@@ -426,6 +426,8 @@ static int check_name(struct check *c, struct tree_place at, const struct buf *i
 	struct slice v;
 	int rc = dirent_get(c->view, at, dir->ino, e->name, &d);
 
+	if (rc == -ENOENT || rc == -ENAMETOOLONG)
+		return err_set(-EBADMSG, "tree %u, directory %u: a name that cannot be looked up", at.tree, dir->ino);
 	if (rc)
 		return rc;
 	tkey_u64(&k, d.cookie);
@@ -504,7 +506,7 @@ static int check_versions(struct check *c, const struct tree_row *row)
 	uint32_t epoch = 0;
 	int rc = 0;
 
-	while (!rc) {
+	while (!rc && epoch < TREE_HEAD) {
 		SCOPED_CURSOR struct kv_cursor *cur = NULL;
 		struct tkey k = tkey_pair(row->tree, epoch + 1);
 

@@ -27,15 +27,18 @@ static int delete_rows(struct trees *t, uint8_t table, uint32_t tree, unsigned *
 	*ret_done = false;
 	while (!rc && *budget > 0) {
 		SCOPED_CURSOR struct kv_cursor *cur = NULL;
-		struct tkey k = { .len = 0 };
+		uint8_t space[KV_KEY_MAX];	/* a damaged key may be longer than any of ours */
+		struct slice k = slice_of(space, 0);
 		uint64_t content = 0;
 
 		rc = kv_cursor_open(kv_live(t->kv), table, &cur);
 		if (!rc)
 			rc = kv_cursor_seek(cur, tkey_slice(&first));
-		if (!rc)
-			tkey_bytes(&k, kv_cursor_key(cur));
-		if (rc == -ENOENT || (!rc && (k.len < 4 || tkey_get_u32(k.bytes) != tree))) {
+		if (!rc) {
+			k.len = kv_cursor_key(cur).len;
+			memcpy(space, kv_cursor_key(cur).data, k.len);
+		}
+		if (rc == -ENOENT || (!rc && (k.len < 4 || tkey_get_u32(space) != tree))) {
 			*ret_done = true;
 			return 0;
 		}
@@ -50,7 +53,7 @@ static int delete_rows(struct trees *t, uint8_t table, uint32_t tree, unsigned *
 		kv_cursor_close(cur);
 		cur = NULL;
 		if (!rc)
-			rc = kv_del(t->kv, table, tkey_slice(&k));
+			rc = kv_del(t->kv, table, k);
 		if (!rc && content)
 			rc = content_unref(t, content);
 		--*budget;

@@ -503,6 +503,33 @@ static void test_empty_limit(void **state)
 	fx_clean();
 }
 
+/* Keys that no program writes are faults; nothing stops, ends or goes round in circles because of them. */
+static void test_impossible_keys(void **state)
+{
+	static const uint8_t tables[] = { TABLE_INODE, TABLE_DIRENT, TABLE_XATTR };
+	uint8_t key[KV_KEY_MAX] = { 0 }, last[8] = { 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff };
+	uint32_t v;
+
+	(void)state;
+	key[3] = last[3] = (uint8_t)fx.tree;
+	memset(key + 8, 'x', sizeof key - 8);
+	key[7] = TREE_ROOT;
+	key[sizeof key - 5] = 0;
+	ok(kv_begin(fx.kv));
+	for (size_t i = 0; i < sizeof tables; i++)
+		ok(kv_put(fx.kv, tables[i], slice_of(key, sizeof key), slice_str("")));
+	ok(kv_put(fx.kv, TABLE_TREE_EPOCH, slice_of(last, sizeof last), slice_str("12345678")));
+	ok(kv_commit(fx.kv, NULL));
+	assert_true(fx_faults() > 0);
+	v = fx_cut(fx.tree);
+	in_batch(tree_drop_version(fx.t, fx.tree, v));
+	fx_work();
+	assert_true(fx_faults() > 0);
+	in_batch(tree_delete(fx.t, fx.tree));
+	fx_settle();
+	fx_clean();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -510,6 +537,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_differs, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_diff, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_empty, fx_setup, fx_teardown),
+		cmocka_unit_test_setup_teardown(test_impossible_keys, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_empty_limit, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_random, fx_setup, fx_teardown),
 	};
