@@ -11,12 +11,13 @@
 #include "store/base/clock.h"
 #include "store/kv/kv_internal.h"
 
-#define FREE_DBI 0u		/* LMDB's list of free pages; a documented use (mdb_stat -f) */
-#define META_PAGES 2u
+#define FREE_DBI       0u /* LMDB's list of free pages; a documented use (mdb_stat -f) */
+#define META_PAGES     2u
 #define STATS_EVERY_MS 5000
 
 /* Call EACH for every list of free pages; a record is a count and that many page numbers. */
-static int each_free_list(MDB_txn *txn, int (*each)(void *arg, const size_t *pages, size_t count), void *arg)
+static int each_free_list(MDB_txn *txn, int (*each)(void *arg, const size_t *pages, size_t count),
+			  void *arg)
 {
 	MDB_cursor *cur;
 	MDB_val key, value;
@@ -37,7 +38,9 @@ static int each_free_list(MDB_txn *txn, int (*each)(void *arg, const size_t *pag
 			break;
 	}
 	mdb_cursor_close(cur);
-	return rc == MDB_NOTFOUND ? 0 : rc < 0 && rc > -30000 ? rc : kv_err(NULL, rc, "reading the free list");
+	return rc == MDB_NOTFOUND      ? 0
+	       : rc < 0 && rc > -30000 ? rc
+				       : kv_err(NULL, rc, "reading the free list");
 }
 
 static int add_count(void *arg, const size_t *pages, size_t count)
@@ -59,7 +62,8 @@ void kv_stats(struct kv *kv, struct kv_stats *ret)
 	mdb_env_info(kv->env, &info);
 	mdb_env_stat(kv->env, &stat);
 	/* The free list can be long; its length changes slowly. */
-	if ((kv->stats_ms == 0 || now - kv->stats_ms >= STATS_EVERY_MS) && kv_snapshot_open(kv, &view) == 0) {
+	if ((kv->stats_ms == 0 || now - kv->stats_ms >= STATS_EVERY_MS) &&
+	    kv_snapshot_open(kv, &view) == 0) {
 		if (each_free_list(view->txn, add_count, &free_pages) == 0)
 			kv->stats_free = free_pages * stat.ms_psize;
 		kv->stats_ms = now;
@@ -68,7 +72,8 @@ void kv_stats(struct kv *kv, struct kv_stats *ret)
 	*ret = (struct kv_stats){
 		.bytes_main = (info.me_last_pgno + 1) * stat.ms_psize,
 		.bytes_free = kv->stats_free,
-		.bytes_journal = kv->journal.at + (checkpoint_running(kv) ? kv->journal.other_bytes : 0),
+		.bytes_journal =
+			kv->journal.at + (checkpoint_running(kv) ? kv->journal.other_bytes : 0),
 		.batches = kv->batches,
 		.commits = kv->commits,
 		.checkpoints = atomic_load(&kv->checkpoints),
@@ -79,7 +84,7 @@ struct check {
 	void (*report)(void *arg, const char *fault);
 	void *arg;
 	int faults;
-	uint8_t *seen;		/* a bit a page of the free list */
+	uint8_t *seen; /* a bit a page of the free list */
 	size_t pages;
 	uint64_t free_pages;
 };
@@ -110,7 +115,8 @@ static int check_records(struct kv_view *view, struct check *c)
 
 		if (count && (order > 0 || (order == 0 && last.len >= key.mv_size)))
 			fault(c, "a record is out of order, number", count);
-		if (key.mv_size == 0 || key.mv_size > KV_KEY_MAX + 1 || value.mv_size > KV_VALUE_MAX)
+		if (key.mv_size == 0 || key.mv_size > KV_KEY_MAX + 1 ||
+		    value.mv_size > KV_VALUE_MAX)
 			fault(c, "a record has an impossible size, number", count);
 		for (size_t i = 0; i < value.mv_size; i++)
 			sum = (uint8_t)(sum + ((const uint8_t *)value.mv_data)[i]);
@@ -128,7 +134,8 @@ static int check_records(struct kv_view *view, struct check *c)
 		return 0;
 	}
 	if (mdb_stat(view->txn, view->kv->dbi, &stat) == 0 && stat.ms_entries != count)
-		fault(c, "the database believes in another number of records than there are", count);
+		fault(c, "the database believes in another number of records than there are",
+		      count);
 	return 0;
 }
 
@@ -162,7 +169,8 @@ static size_t tree_pages(MDB_txn *txn, MDB_dbi dbi)
 /* Only for the newest commit is it known how many pages there are. */
 static int check_pages(struct kv_view *view, struct check *c)
 {
-	uint64_t used = META_PAGES + tree_pages(view->txn, view->kv->dbi) + tree_pages(view->txn, FREE_DBI);
+	uint64_t used =
+		META_PAGES + tree_pages(view->txn, view->kv->dbi) + tree_pages(view->txn, FREE_DBI);
 	MDB_envinfo info;
 	int rc;
 
@@ -179,8 +187,8 @@ static int check_pages(struct kv_view *view, struct check *c)
 		fault(c, "the free list cannot be read beyond entry", c->free_pages);
 	else if (used + c->free_pages != c->pages)
 		fault(c, "pages that are neither used nor free, or both",
-		      used + c->free_pages > c->pages ? used + c->free_pages - c->pages :
-							c->pages - used - c->free_pages);
+		      used + c->free_pages > c->pages ? used + c->free_pages - c->pages
+						      : c->pages - used - c->free_pages);
 	return 0;
 }
 

@@ -144,7 +144,9 @@ static int64_t timer_round(struct kv *kv, bool syncing)
 		sync_in = time_left(journal_dirty_since(&kv->journal), KV_SYNC_MS, now);
 	}
 	commit_in = time_left(atomic_load(&kv->commit_since_ms), KV_COMMIT_MS, now);
-	checkpoint_in = syncing ? -1 : time_left(atomic_load(&kv->checkpoint_since_ms), KV_CHECKPOINT_MS, now);
+	checkpoint_in =
+		syncing ? -1
+			: time_left(atomic_load(&kv->checkpoint_since_ms), KV_CHECKPOINT_MS, now);
 	if (commit_in == 0 || checkpoint_in == 0) {
 		/* Told again until it is done: a signal may come just before the core goes to sleep. */
 		atomic_store(&kv->tick_due, true);

@@ -15,7 +15,8 @@
 
 static int sweep(int dirfd)
 {
-	static const char *const names[] = { NEW_SLOT_FILE, KV_FILE, KV_LOCK_FILE, "journal.0", "journal.1" };
+	static const char *const names[] = { NEW_SLOT_FILE, KV_FILE, KV_LOCK_FILE, "journal.0",
+					     "journal.1" };
 	struct stat st;
 	int rc = io_fstatat(dirfd, SLOT_FILE, &st, AT_SYMLINK_NOFOLLOW);
 
@@ -87,7 +88,8 @@ static int complete(int dirfd, uint64_t seq)
 	if (rc == 0)
 		rc = slot_take_page(fd, slot.txnid, &slot);
 	if (rc == 0) {
-		rc = io_fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)slot_data_end(&slot), FIRST_RESERVE);
+		rc = io_fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)slot_data_end(&slot),
+				  FIRST_RESERVE);
 		if (rc == -EOPNOTSUPP)
 			rc = 0;
 	}

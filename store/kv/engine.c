@@ -51,7 +51,8 @@ int engine_open_env(int dirfd, unsigned flags, MDB_env **ret)
 		if (rc == 0)
 			rc = mdb_env_set_maxreaders(env, MAX_READERS);
 		if (rc == 0)
-			rc = mdb_env_open(env, path, flags | MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOTLS, 0600);
+			rc = mdb_env_open(env, path, flags | MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOTLS,
+					  0600);
 		if (rc == 0) {
 			*ret = env;
 			return 0;
@@ -61,7 +62,8 @@ int engine_open_env(int dirfd, unsigned flags, MDB_env **ret)
 	return kv_err(NULL, rc, "opening the database");
 }
 
-int engine_put_own(MDB_txn *txn, MDB_dbi dbi, const uint8_t id[SLOT_ID_BYTES], uint64_t epoch, uint64_t seq)
+int engine_put_own(MDB_txn *txn, MDB_dbi dbi, const uint8_t id[SLOT_ID_BYTES], uint64_t epoch,
+		   uint64_t seq)
 {
 	SCOPED_BUF struct buf b = BUF_INIT;
 	MDB_val key = val_of(slice_of(own_key, sizeof(own_key))), value;
@@ -78,7 +80,8 @@ int engine_put_own(MDB_txn *txn, MDB_dbi dbi, const uint8_t id[SLOT_ID_BYTES], u
 	return kv_err(NULL, mdb_put(txn, dbi, &key, &value, 0), "writing the engine's own record");
 }
 
-int engine_get_own(MDB_txn *txn, MDB_dbi dbi, uint8_t id[SLOT_ID_BYTES], uint64_t *ret_epoch, uint64_t *ret_seq)
+int engine_get_own(MDB_txn *txn, MDB_dbi dbi, uint8_t id[SLOT_ID_BYTES], uint64_t *ret_epoch,
+		   uint64_t *ret_seq)
 {
 	MDB_val key = val_of(slice_of(own_key, sizeof(own_key))), value;
 	struct slice own_id;
@@ -91,7 +94,8 @@ int engine_get_own(MDB_txn *txn, MDB_dbi dbi, uint8_t id[SLOT_ID_BYTES], uint64_
 		return kv_err(NULL, rc, "reading the engine's own record");
 	u = unpack_init(slice_of_val(value));
 	if (unpack_u32(&u) != OWN_VERSION)
-		return err_set(-EBADMSG, "%s has a format that this program does not know", KV_FILE);
+		return err_set(-EBADMSG, "%s has a format that this program does not know",
+			       KV_FILE);
 	own_id = unpack_bytes(&u, SLOT_ID_BYTES);
 	*ret_epoch = unpack_u64(&u);
 	*ret_seq = unpack_u64(&u);
@@ -104,7 +108,8 @@ int engine_get_own(MDB_txn *txn, MDB_dbi dbi, uint8_t id[SLOT_ID_BYTES], uint64_
 
 int engine_begin(struct kv *kv)
 {
-	return kv_err(kv, mdb_txn_begin(kv->env, NULL, 0, &kv->live.txn), "beginning a transaction");
+	return kv_err(kv, mdb_txn_begin(kv->env, NULL, 0, &kv->live.txn),
+		      "beginning a transaction");
 }
 
 int engine_apply(struct kv *kv, struct slice body)
@@ -127,7 +132,9 @@ int engine_apply(struct kv *kv, struct slice body)
 		if (rc && rc != MDB_NOTFOUND)
 			return kv_err(kv, rc, "replaying the journal");
 	}
-	return u.bad || u.left ? err_set(-EBADMSG, "a journal record with a good checksum makes no sense") : 0;
+	return u.bad || u.left
+		       ? err_set(-EBADMSG, "a journal record with a good checksum makes no sense")
+		       : 0;
 }
 
 static int apply_record(void *arg, struct slice body)
@@ -146,8 +153,8 @@ int engine_rebuild(struct kv *kv)
 	kv->changes++;
 	rc = engine_begin(kv);
 	if (rc == 0)
-		rc = journal_replay(&kv->journal, kv->journal.current, kv->mark_at, kv->epoch, &next, kv->seq,
-				    apply_record, kv, NULL);
+		rc = journal_replay(&kv->journal, kv->journal.current, kv->mark_at, kv->epoch,
+				    &next, kv->seq, apply_record, kv, NULL);
 	if (rc == 0 && next != kv->seq + 1)
 		rc = err_set(-EIO, "the journal cannot be read back");
 	if (rc < 0)

@@ -10,10 +10,10 @@
 #include "store/base/log.h"
 #include "store/base/pack.h"
 
-#define GROW_MIN (128u << 10)
-#define GROW_MAX (4u << 20)
-#define KEEP_MAX (1u << 20)	/* an idle file above this is cut back to JOURNAL_FILE_FIRST */
-#define WINDOW_BYTES (1u << 20)	/* read at a time in a replay */
+#define GROW_MIN     (128u << 10)
+#define GROW_MAX     (4u << 20)
+#define KEEP_MAX     (1u << 20) /* an idle file above this is cut back to JOURNAL_FILE_FIRST */
+#define WINDOW_BYTES (1u << 20) /* read at a time in a replay */
 
 static const char *const names[2] = { "journal.0", "journal.1" };
 
@@ -139,14 +139,16 @@ static int fail(struct journal *j, int rc)
 	pthread_mutex_lock(&j->lock);
 	if (!j->failed) {
 		j->failed = -EIO;
-		log_error("journal: %s; the store is read-only until it is opened again", err_text(rc));
+		log_error("journal: %s; the store is read-only until it is opened again",
+			  err_text(rc));
 	}
 	pthread_cond_broadcast(&j->synced_more);
 	pthread_mutex_unlock(&j->lock);
 	return rc;
 }
 
-int journal_append(struct journal *j, struct buf *record, uint64_t epoch, uint64_t seq, bool *ret_first)
+int journal_append(struct journal *j, struct buf *record, uint64_t epoch, uint64_t seq,
+		   bool *ret_first)
 {
 	static const uint8_t nothing[JOURNAL_HEAD_BYTES];
 	int rc = journal_reserve(j, record->len), fd = j->file[j->current].fd;
@@ -157,7 +159,8 @@ int journal_append(struct journal *j, struct buf *record, uint64_t epoch, uint64
 	rc = io_pwrite_full(fd, record->data, record->len, (off_t)j->at);
 	if (rc < 0) {
 		/* The kernel may have taken all of it and failed later: it must not be found by a replay. */
-		return io_pwrite_full(fd, nothing, sizeof(nothing), (off_t)j->at) < 0 ? fail(j, rc) : rc;
+		return io_pwrite_full(fd, nothing, sizeof(nothing), (off_t)j->at) < 0 ? fail(j, rc)
+										      : rc;
 	}
 	j->at += record->len;
 	pthread_mutex_lock(&j->lock);
@@ -268,7 +271,7 @@ int journal_failed(struct journal *j)
 /* A window on the file that moves forward. */
 struct window {
 	int fd;
-	uint64_t start;		/* offset in the file of bytes.data[0] */
+	uint64_t start; /* offset in the file of bytes.data[0] */
 	struct buf bytes;
 };
 
@@ -297,8 +300,8 @@ static int window_get(struct window *w, uint64_t at, size_t len, struct slice *r
 }
 
 /* The record at AT into *RET, empty when there is no good one. */
-static int read_record(const struct journal *j, struct window *w, uint64_t at, uint64_t epoch, uint64_t seq,
-		       struct slice *ret)
+static int read_record(const struct journal *j, struct window *w, uint64_t at, uint64_t epoch,
+		       uint64_t seq, struct slice *ret)
 {
 	struct slice s;
 	struct unpack u;
@@ -322,8 +325,9 @@ static int read_record(const struct journal *j, struct window *w, uint64_t at, u
 	return 0;
 }
 
-int journal_replay(const struct journal *j, int file, uint64_t from, uint64_t epoch, uint64_t *next_seq,
-		   uint64_t last_seq, journal_apply *apply, void *arg, uint64_t *ret_end)
+int journal_replay(const struct journal *j, int file, uint64_t from, uint64_t epoch,
+		   uint64_t *next_seq, uint64_t last_seq, journal_apply *apply, void *arg,
+		   uint64_t *ret_end)
 {
 	struct window w = { j->file[file].fd, 0, BUF_INIT };
 	uint64_t at = from;

@@ -105,14 +105,16 @@ static void undo_add(struct buf *undo, MDB_val key, const MDB_val *old)
 static int undo_last(struct kv *kv)
 {
 	struct buf *undo = &kv->undo;
-	struct unpack u = unpack_init(slice_of(undo->data + undo->len - UNDO_TAIL_BYTES, UNDO_TAIL_BYTES));
+	struct unpack u =
+		unpack_init(slice_of(undo->data + undo->len - UNDO_TAIL_BYTES, UNDO_TAIL_BYTES));
 	size_t value_len = unpack_u32(&u), key_len = unpack_u32(&u);
 	bool had = unpack_u8(&u);
 	char *key_at = undo->data + undo->len - UNDO_TAIL_BYTES - key_len;
 	MDB_val key = { key_len, key_at }, value = { value_len, key_at - value_len };
 	int rc;
 
-	rc = had ? mdb_put(kv->live.txn, kv->dbi, &key, &value, 0) : mdb_del(kv->live.txn, kv->dbi, &key, NULL);
+	rc = had ? mdb_put(kv->live.txn, kv->dbi, &key, &value, 0)
+		 : mdb_del(kv->live.txn, kv->dbi, &key, NULL);
 	undo->len -= UNDO_TAIL_BYTES + key_len + value_len;
 	return rc;
 }
@@ -122,17 +124,19 @@ static int check_sizes(const struct kv *kv, uint8_t table, struct slice key, str
 	if (table == KV_TABLE_OWN)
 		return err_set(-EINVAL, "table %u is the engine's own", table);
 	if (key.len > KV_KEY_MAX)
-		return err_set(-ENAMETOOLONG, "a key of %zu bytes (at most %u)", key.len, KV_KEY_MAX);
+		return err_set(-ENAMETOOLONG, "a key of %zu bytes (at most %u)", key.len,
+			       KV_KEY_MAX);
 	if (value.len > KV_VALUE_MAX)
-		return err_set(-EOVERFLOW, "a value of %zu bytes (at most %u)", value.len, KV_VALUE_MAX);
+		return err_set(-EOVERFLOW, "a value of %zu bytes (at most %u)", value.len,
+			       KV_VALUE_MAX);
 	if (kv->record.len + key.len + value.len > KV_BATCH_MAX + JOURNAL_HEAD_BYTES)
 		return err_set(-EOVERFLOW, "a batch of more than %u bytes", KV_BATCH_MAX);
 	return 0;
 }
 
 /* Append one operation to the record; *RET_KEY and *RET_VALUE are the copies in there. */
-static int record_add(struct kv *kv, enum kv_op op, uint8_t table, struct slice key, struct slice value,
-		      MDB_val *ret_key, MDB_val *ret_value)
+static int record_add(struct kv *kv, enum kv_op op, uint8_t table, struct slice key,
+		      struct slice value, MDB_val *ret_key, MDB_val *ret_value)
 {
 	struct buf *r = &kv->record;
 	size_t key_at, value_at;
@@ -176,7 +180,8 @@ static int change(struct kv *kv, enum kv_op op, uint8_t table, struct slice key,
 	had = rc == 0;
 	if (rc && rc != MDB_NOTFOUND)
 		return kv->batch_rc = kv_err(kv, rc, "reading");
-	if (had ? op == KV_OP_PUT && slice_eq(slice_of_val(old), slice_of_val(mvalue)) : op == KV_OP_DEL) {
+	if (had ? op == KV_OP_PUT && slice_eq(slice_of_val(old), slice_of_val(mvalue))
+		: op == KV_OP_DEL) {
 		kv->record.len = record_len;
 		return op == KV_OP_DEL ? -ENOENT : 0;
 	}
@@ -184,8 +189,8 @@ static int change(struct kv *kv, enum kv_op op, uint8_t table, struct slice key,
 	if (buf_err(&kv->undo) < 0)
 		return kv->batch_rc = -ENOMEM;
 	kv->changes++;
-	rc = op == KV_OP_PUT ? mdb_put(kv->live.txn, kv->dbi, &mkey, &mvalue, 0) :
-			       mdb_del(kv->live.txn, kv->dbi, &mkey, NULL);
+	rc = op == KV_OP_PUT ? mdb_put(kv->live.txn, kv->dbi, &mkey, &mvalue, 0)
+			     : mdb_del(kv->live.txn, kv->dbi, &mkey, NULL);
 	if (rc)
 		kv->batch_rc = kv_err(kv, rc, op == KV_OP_PUT ? "writing" : "deleting");
 	return kv->batch_rc;
@@ -268,7 +273,7 @@ int kv_commit(struct kv *kv, uint64_t *ret_seq)
 		kv->seq = seq;
 		note_batch(kv, bytes, first);
 		if (kv->commit_batches >= KV_COMMIT_BATCHES || kv->commit_bytes >= KV_COMMIT_BYTES)
-			(void)!engine_commit(kv, false);	/* the batch is kept all the same */
+			(void)!engine_commit(kv, false); /* the batch is kept all the same */
 		if (!kv->options.wake)
 			kv_tick(kv);
 	}

@@ -17,16 +17,16 @@
 #include "store/base/err.h"
 #include "store/base/slice.h"
 
-#define KV_KEY_MAX 480u			/* bytes of a key, the table not counted */
-#define KV_VALUE_MAX (1u << 20)		/* bytes of a value */
-#define KV_BATCH_MAX (16u << 20)	/* bytes of keys and values in one batch */
+#define KV_KEY_MAX   480u        /* bytes of a key, the table not counted */
+#define KV_VALUE_MAX (1u << 20)  /* bytes of a value */
+#define KV_BATCH_MAX (16u << 20) /* bytes of keys and values in one batch */
 
 struct kv;
 struct kv_view;
 struct kv_cursor;
 
 struct kv_options {
-	bool read_only;			/* replay is then done into memory-only state; kv_begin answers -EROFS */
+	bool read_only; /* replay is then done into memory-only state; kv_begin answers -EROFS */
 	/* Called from kv's own thread when the core should call kv_tick() soon.  May be NULL (no event loop). */
 	void (*wake)(void *arg);
 	void *wake_arg;
@@ -113,7 +113,7 @@ struct kv_view *kv_live(struct kv *kv);
  * may be used by one thread at a time and passed between threads.  Keep it short: while it lives no page is re-used.
  */
 MUST_CHECK int kv_snapshot_open(struct kv *kv, struct kv_view **ret);
-void kv_snapshot_close(struct kv_view *view);		/* NULL is fine */
+void kv_snapshot_close(struct kv_view *view); /* NULL is fine */
 
 /* The newest batch a view shows; and the oldest such number of all open snapshots (UINT64_MAX when none is open): what was
  * deleted by a batch may be reclaimed outside the engine only when no older snapshot can still name it.  Any thread. */
@@ -133,7 +133,7 @@ MUST_CHECK int kv_get(struct kv_view *view, uint8_t table, struct slice key, str
  * All: -ENOENT when there is no such key (within the table).
  */
 MUST_CHECK int kv_cursor_open(struct kv_view *view, uint8_t table, struct kv_cursor **ret);
-void kv_cursor_close(struct kv_cursor *cur);		/* NULL is fine */
+void kv_cursor_close(struct kv_cursor *cur); /* NULL is fine */
 MUST_CHECK int kv_cursor_seek(struct kv_cursor *cur, struct slice key);
 MUST_CHECK int kv_cursor_seek_before(struct kv_cursor *cur, struct slice key);
 MUST_CHECK int kv_cursor_next(struct kv_cursor *cur);
@@ -150,14 +150,14 @@ static inline void kv_cursor_scoped_close(struct kv_cursor **cur)
 /* --- facts ---------------------------------------------------------------------------------------- */
 
 struct kv_stats {
-	uint64_t bytes_main;		/* of the main file that hold pages, used or free */
-	uint64_t bytes_free;		/* of those: free for re-use */
-	uint64_t bytes_journal;		/* in use since the last checkpoint */
-	uint64_t batches;		/* since open */
-	uint64_t commits;		/* of the engine, since open */
-	uint64_t checkpoints;		/* since open */
+	uint64_t bytes_main;    /* of the main file that hold pages, used or free */
+	uint64_t bytes_free;    /* of those: free for re-use */
+	uint64_t bytes_journal; /* in use since the last checkpoint */
+	uint64_t batches;       /* since open */
+	uint64_t commits;       /* of the engine, since open */
+	uint64_t checkpoints;   /* since open */
 };
-void kv_stats(struct kv *kv, struct kv_stats *ret);	/* core */
+void kv_stats(struct kv *kv, struct kv_stats *ret); /* core */
 
 /*
  * Write a compact copy of the main file as a new engine's files into the empty directory DIRFD, from the last published
@@ -167,6 +167,7 @@ MUST_CHECK int kv_copy(struct kv *kv, int dirfd);
 
 /* Check the engine's own structure (every page reachable once, order of keys) and that every record can be read.
  * REPORT is called once a fault.  0 clean, 1 faults, -errno. */
-MUST_CHECK int kv_check(struct kv_view *view, void (*report)(void *arg, const char *fault), void *arg);
+MUST_CHECK int kv_check(struct kv_view *view, void (*report)(void *arg, const char *fault),
+			void *arg);
 
 #endif

@@ -22,34 +22,24 @@ int kv_err(const struct kv *kv, int mdb_rc, const char *what)
 	int rc;
 
 	switch (mdb_rc) {
-	case MDB_SUCCESS:
-		return 0;
-	case MDB_NOTFOUND:
-		return -ENOENT;
+	case MDB_SUCCESS: return 0;
+	case MDB_NOTFOUND: return -ENOENT;
 	case MDB_MAP_FULL:
 	case MDB_TXN_FULL:
 	case MDB_CURSOR_FULL:
-	case MDB_PAGE_FULL:
-		rc = -ENOSPC;
-		break;
-	case MDB_READERS_FULL:
-		rc = -EBUSY;
-		break;
+	case MDB_PAGE_FULL: rc = -ENOSPC; break;
+	case MDB_READERS_FULL: rc = -EBUSY; break;
 	case MDB_CORRUPTED:
 	case MDB_PAGE_NOTFOUND:
 	case MDB_INVALID:
 	case MDB_VERSION_MISMATCH:
-	case MDB_INCOMPATIBLE:
-		rc = -EBADMSG;
-		break;
-	case EIO:
-		rc = disk_full(kv) ? -ENOSPC : -EIO;
-		break;
-	default:
-		rc = mdb_rc > 0 ? -mdb_rc : -EIO;
+	case MDB_INCOMPATIBLE: rc = -EBADMSG; break;
+	case EIO: rc = disk_full(kv) ? -ENOSPC : -EIO; break;
+	default: rc = mdb_rc > 0 ? -mdb_rc : -EIO;
 	}
-	return err_set(rc, "%s: %s", what, rc == -ENOSPC && mdb_rc == EIO ? "no space left on device" :
-		       mdb_strerror(mdb_rc));
+	return err_set(rc, "%s: %s", what,
+		       rc == -ENOSPC && mdb_rc == EIO ? "no space left on device"
+						      : mdb_strerror(mdb_rc));
 }
 
 void kv_fail(struct kv *kv, int rc, const char *what)
@@ -57,12 +47,15 @@ void kv_fail(struct kv *kv, int rc, const char *what)
 	int none = 0;
 
 	if (atomic_compare_exchange_strong(&kv->failed, &none, -EIO))
-		log_error("%s: %s; the store is read-only until it is opened again", what, err_text(rc));
+		log_error("%s: %s; the store is read-only until it is opened again", what,
+			  err_text(rc));
 }
 
 int kv_failed(struct kv *kv)
 {
 	if (atomic_load(&kv->failed) || journal_failed(&kv->journal))
-		return err_set(-EIO, "the store is read-only since an I/O error; unmount it and look at the disk");
+		return err_set(
+			-EIO,
+			"the store is read-only since an I/O error; unmount it and look at the disk");
 	return 0;
 }

@@ -34,20 +34,20 @@
 #include "store/kv/kv.h"
 #include "store/kv/slot.h"
 
-#define KV_FILE "meta.mdb"
+#define KV_FILE      "meta.mdb"
 #define KV_LOCK_FILE "meta.mdb-lock"
-#define KV_TABLE_OWN 0xffu		/* the engine's own record; not for callers */
+#define KV_TABLE_OWN 0xffu /* the engine's own record; not for callers */
 
-#define KV_COMMIT_BATCHES 1000u
-#define KV_COMMIT_BYTES (4u << 20)
-#define KV_COMMIT_MS 100
-#define KV_SYNC_MS 100
-#define KV_CHECKPOINT_MS 1000
-#define KV_RETRY_MS 1000		/* after an LMDB commit that found the disk full */
-#define KV_JOURNAL_PRESS (32u << 20)	/* a journal file above this wants a checkpoint */
-#define KV_JOURNAL_MAX (64u << 20)	/* above this new batches wait for it */
-#define KV_GROWTH_PRESS (32u << 20)	/* the same two limits for what the main file has grown by */
-#define KV_GROWTH_MAX (256u << 20)
+#define KV_COMMIT_BATCHES   1000u
+#define KV_COMMIT_BYTES     (4u << 20)
+#define KV_COMMIT_MS        100
+#define KV_SYNC_MS          100
+#define KV_CHECKPOINT_MS    1000
+#define KV_RETRY_MS         1000        /* after an LMDB commit that found the disk full */
+#define KV_JOURNAL_PRESS    (32u << 20) /* a journal file above this wants a checkpoint */
+#define KV_JOURNAL_MAX      (64u << 20) /* above this new batches wait for it */
+#define KV_GROWTH_PRESS     (32u << 20) /* the same two limits for what the main file has grown by */
+#define KV_GROWTH_MAX       (256u << 20)
 #define KV_JOURNAL_HEADROOM (64u << 10)	/* for a batch that frees space on a full disk */
 #define KV_JOURNAL_SPARE (256u << 10)	/* left by other batches for such */
 
@@ -56,11 +56,12 @@ enum kv_op { KV_OP_PUT = 1, KV_OP_DEL = 2 };
 
 struct kv_view {
 	struct kv *kv;
-	MDB_txn *txn;		/* NULL: lost, nothing can be read */
-	unsigned cursors;	/* open ones */
+	MDB_txn *txn;     /* NULL: lost, nothing can be read */
+	unsigned cursors; /* open ones */
 	bool live;
-	uint64_t seq;		/* of a snapshot: the newest batch it shows */
-	struct kv_view *newer, *older;	/* among the open snapshots; protected by kv.snapshots_lock */
+	uint64_t seq; /* of a snapshot: the newest batch it shows */
+	struct kv_view *newer,
+		*older; /* among the open snapshots; protected by kv.snapshots_lock */
 };
 
 enum checkpoint_state { CHECKPOINT_IDLE, CHECKPOINT_SYNCING, CHECKPOINT_FAILED };
@@ -69,10 +70,10 @@ struct kv {
 	/* immutable */
 	struct kv_options options;
 	int dirfd;
-	bool own_dirfd;		/* a private copy of a store that cannot be written */
+	bool own_dirfd; /* a private copy of a store that cannot be written */
 	int sync_fd;
-	bool slot_doubt;	/* a slot is damaged: look at the pages before they are believed */
-	int data_fd;		/* a second descriptor of the main file, for fdatasync and the meta page */
+	bool slot_doubt; /* a slot is damaged: look at the pages before they are believed */
+	int data_fd; /* a second descriptor of the main file, for fdatasync and the meta page */
 	MDB_env *env;
 	MDB_dbi dbi;
 	uint8_t id[SLOT_ID_BYTES];
@@ -81,19 +82,19 @@ struct kv {
 	/* core thread */
 	bool has_core;
 	pthread_t core;
-	struct kv_view live;	/* live.txn is the open write transaction */
+	struct kv_view live; /* live.txn is the open write transaction */
 	bool in_batch;
-	int batch_rc;		/* sticky error of the open batch */
-	struct buf record;	/* its journal record so far */
-	struct buf undo;	/* old values, read from the end */
-	uint64_t changes;	/* puts and deletes since open; cursors compare it */
+	int batch_rc;      /* sticky error of the open batch */
+	struct buf record; /* its journal record so far */
+	struct buf undo;   /* old values, read from the end */
+	uint64_t changes;  /* puts and deletes since open; cursors compare it */
 	uint64_t epoch;
-	unsigned commit_batches;	/* since the last LMDB commit */
-	uint64_t commit_bytes;		/* same */
+	unsigned commit_batches; /* since the last LMDB commit */
+	uint64_t commit_bytes;   /* same */
 	int64_t commit_retry_ms;
-	uint64_t mark_at;	/* invariant 2 */
+	uint64_t mark_at; /* invariant 2 */
 	uint64_t mark_seq;
-	uint64_t main_end;	/* of the main file, at the last LMDB commit */
+	uint64_t main_end;  /* of the main file, at the last LMDB commit */
 	uint64_t main_base;	/* the same at the last begin of a checkpoint */
 	uint64_t growth;	/* of the main file by one LMDB commit: the most of late */
 	uint64_t reserve_end;	/* main file is preallocated up to here */
@@ -103,14 +104,14 @@ struct kv {
 	bool spend;		/* kv_use_reserve() */
 	uint64_t batches;
 	uint64_t commits;
-	int64_t stats_ms;	/* when stats_free was counted */
+	int64_t stats_ms; /* when stats_free was counted */
 	uint64_t stats_free;
 
 	/* atomic */
 	_Atomic uint64_t seq;
-	_Atomic int failed;		/* 0 or -EIO: invariant 8 */
-	_Atomic int64_t commit_since_ms;	/* oldest batch without LMDB commit, 0: none */
-	_Atomic int64_t checkpoint_since_ms;	/* oldest batch without begun checkpoint, 0: none */
+	_Atomic int failed;                  /* 0 or -EIO: invariant 8 */
+	_Atomic int64_t commit_since_ms;     /* oldest batch without LMDB commit, 0: none */
+	_Atomic int64_t checkpoint_since_ms; /* oldest batch without begun checkpoint, 0: none */
 	_Atomic bool tick_due;
 	_Atomic uint64_t checkpoints;
 
@@ -118,25 +119,25 @@ struct kv {
 
 	/* protected by lock */
 	pthread_mutex_t lock;
-	pthread_cond_t changed;		/* checkpoint ended */
+	pthread_cond_t changed; /* checkpoint ended */
 	pthread_cond_t syncer_work;
 	pthread_cond_t timer_work;
 	bool stop;
 	bool timer_kicked;
 	enum checkpoint_state checkpoint;
-	struct slot saved;		/* the last durable slot */
-	struct slot pending;		/* the one that the syncer works on */
+	struct slot saved;   /* the last durable slot */
+	struct slot pending; /* the one that the syncer works on */
 	uint64_t saved_seq;
 	uint64_t pending_seq;
 
-	pthread_mutex_t snapshots_lock;	/* never held together with another */
-	struct kv_view *snapshots;	/* protected by snapshots_lock: the newest open one */
+	pthread_mutex_t snapshots_lock; /* never held together with another */
+	struct kv_view *snapshots;      /* protected by snapshots_lock: the newest open one */
 
-	MDB_txn *pin[2];	/* core while idle, else syncer */
-	int pin_current;	/* same */
+	MDB_txn *pin[2];      /* core while idle, else syncer */
+	int pin_current;      /* same */
 
-	bool journal_open;	/* core */
-	bool threads;		/* core: they run */
+	bool journal_open; /* core */
+	bool threads;      /* core: they run */
 	pthread_t syncer;
 	pthread_t timer;
 };
@@ -162,10 +163,10 @@ MUST_CHECK int engine_commit_txn(struct kv *kv);
 /* Throw the transaction away and build it again from the journal. */
 MUST_CHECK int engine_rebuild(struct kv *kv);
 MUST_CHECK int engine_apply(struct kv *kv, struct slice body);
-MUST_CHECK int engine_put_own(MDB_txn *txn, MDB_dbi dbi, const uint8_t id[SLOT_ID_BYTES], uint64_t epoch,
-			      uint64_t seq);
-MUST_CHECK int engine_get_own(MDB_txn *txn, MDB_dbi dbi, uint8_t id[SLOT_ID_BYTES], uint64_t *ret_epoch,
-			      uint64_t *ret_seq);
+MUST_CHECK int engine_put_own(MDB_txn *txn, MDB_dbi dbi, const uint8_t id[SLOT_ID_BYTES],
+			      uint64_t epoch, uint64_t seq);
+MUST_CHECK int engine_get_own(MDB_txn *txn, MDB_dbi dbi, uint8_t id[SLOT_ID_BYTES],
+			      uint64_t *ret_epoch, uint64_t *ret_seq);
 /* Have an empty lock file in DIRFD, all of it on disk.  No LMDB may be open there. */
 MUST_CHECK int engine_clear_lock(int dirfd);
 /* Open the LMDB file in DIRFD with the largest map the system allows. */
@@ -197,7 +198,7 @@ static inline MDB_val val_of(struct slice s)
 	union {
 		const void *in;
 		void *out;
-	} cast = { s.data };	/* MDB_val serves both ways and has no const */
+	} cast = { s.data }; /* MDB_val serves both ways and has no const */
 
 	return (MDB_val){ s.len, cast.out };
 }

@@ -16,7 +16,7 @@
 #include "store/kv/kv_internal.h"
 
 #define REPLAY_COMMIT_BYTES (16u << 20)
-#define COPY_BYTES (1u << 20)
+#define COPY_BYTES          (1u << 20)
 
 /* --- the journal ---------------------------------------------------------------------------------- */
 
@@ -42,7 +42,8 @@ static int replay_both(const struct kv *kv, uint64_t *next, journal_apply *apply
 	int rc = 0;
 
 	for (int i = 0; rc == 0 && i < 3; i++)
-		rc = journal_replay(&kv->journal, i & 1, 0, kv->epoch, next, UINT64_MAX, apply, arg, NULL);
+		rc = journal_replay(&kv->journal, i & 1, 0, kv->epoch, next, UINT64_MAX, apply, arg,
+				    NULL);
 	return rc;
 }
 
@@ -73,9 +74,11 @@ static int open_env(struct kv *kv, unsigned flags)
 	if (rc < 0)
 		return rc;
 	mdb_reader_check(kv->env, &dead);
-	rc = kv_err(kv, mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &kv->pin[0]), "opening the database");
+	rc = kv_err(kv, mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &kv->pin[0]),
+		    "opening the database");
 	if (rc == 0)
-		rc = kv_err(kv, mdb_dbi_open(kv->pin[0], NULL, 0, &kv->dbi), "opening the database");
+		rc = kv_err(kv, mdb_dbi_open(kv->pin[0], NULL, 0, &kv->dbi),
+			    "opening the database");
 	if (rc == 0)
 		rc = engine_get_own(kv->pin[0], kv->dbi, id, &kv->epoch, &seq);
 	if (rc < 0)
@@ -101,7 +104,8 @@ static int recover(struct kv *kv)
 	if (rc == 0)
 		rc = open_env(kv, 0);
 	if (rc == 0)
-		rc = kv_err(kv, mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &kv->pin[1]), "opening the database");
+		rc = kv_err(kv, mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &kv->pin[1]),
+			    "opening the database");
 	if (rc < 0)
 		return rc;
 	mdb_txn_reset(kv->pin[1]);
@@ -207,7 +211,7 @@ static int open_clean(struct kv *kv, bool *ret_clean)
 
 	*ret_clean = false;
 	if (rc < 0 || newest != kv->saved.txnid)
-		return 0;	/* a torn meta page too is a matter for recovery */
+		return 0; /* a torn meta page too is a matter for recovery */
 	rc = open_env(kv, MDB_RDONLY | MDB_NOLOCK);
 	if (rc == 0)
 		rc = journal_open(&kv->journal, kv->dirfd, kv->id, O_RDONLY);
@@ -223,7 +227,8 @@ static int open_clean(struct kv *kv, bool *ret_clean)
 static int copy_file(int from_dir, int to_dir, const char *name)
 {
 	SCOPED_FD int from = io_openat(from_dir, name, O_RDONLY, 0);
-	SCOPED_FD int to = from < 0 ? -1 : io_openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	SCOPED_FD int to =
+		from < 0 ? -1 : io_openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
 	char *bytes;
 	ssize_t n;
 	int rc = 0;
@@ -239,7 +244,8 @@ static int copy_file(int from_dir, int to_dir, const char *name)
 	return rc;
 }
 
-static const char *const all_files[] = { SLOT_FILE, KV_FILE, "journal.0", "journal.1", KV_LOCK_FILE };
+static const char *const all_files[] = { SLOT_FILE, KV_FILE, "journal.0", "journal.1",
+					 KV_LOCK_FILE };
 
 /* Recover a private copy.  Its names are gone again when this returns. */
 static int open_copy(struct kv *kv, int dirfd)
@@ -289,7 +295,8 @@ static int become_read_only(struct kv *kv)
 	if (kv->live.txn)
 		mdb_txn_abort(kv->live.txn);
 	kv->live.txn = NULL;
-	return kv_err(kv, mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &kv->live.txn), "opening the database");
+	return kv_err(kv, mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &kv->live.txn),
+		      "opening the database");
 }
 
 /* --- open, close ---------------------------------------------------------------------------------- */

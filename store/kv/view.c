@@ -13,9 +13,9 @@ enum cursor_state { CURSOR_FRESH, CURSOR_ON, CURSOR_OFF };
 struct kv_cursor {
 	struct kv_view *view;
 	MDB_cursor *mdb;
-	MDB_val key;		/* table byte included */
+	MDB_val key; /* table byte included */
 	MDB_val value;
-	uint64_t changes;	/* of the live view when it was sought */
+	uint64_t changes; /* of the live view when it was sought */
 	uint8_t table;
 	enum cursor_state state;
 };
@@ -31,7 +31,8 @@ static int snapshot_begin(struct kv *kv, struct kv_view *view)
 {
 	uint8_t id[SLOT_ID_BYTES];
 	uint64_t epoch;
-	int rc = kv_err(kv, mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &view->txn), "opening a snapshot");
+	int rc = kv_err(kv, mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &view->txn),
+			"opening a snapshot");
 
 	if (rc < 0)
 		return rc;
@@ -112,7 +113,8 @@ static int view_check(const struct kv_view *view)
 static int full_key(uint8_t table, struct slice key, uint8_t space[KV_KEY_MAX + 1], MDB_val *ret)
 {
 	if (key.len > KV_KEY_MAX)
-		return err_set(-ENAMETOOLONG, "a key of %zu bytes (at most %u)", key.len, KV_KEY_MAX);
+		return err_set(-ENAMETOOLONG, "a key of %zu bytes (at most %u)", key.len,
+			       KV_KEY_MAX);
 	space[0] = table;
 	if (key.len)
 		memcpy(space + 1, key.data, key.len);
@@ -146,7 +148,8 @@ int kv_cursor_open(struct kv_view *view, uint8_t table, struct kv_cursor **ret)
 	cur = calloc(1, sizeof(*cur));
 	if (!cur)
 		return err_set(-ENOMEM, "out of memory");
-	rc = kv_err(view->kv, mdb_cursor_open(view->txn, view->kv->dbi, &cur->mdb), "opening a cursor");
+	rc = kv_err(view->kv, mdb_cursor_open(view->txn, view->kv->dbi, &cur->mdb),
+		    "opening a cursor");
 	if (rc < 0) {
 		free(cur);
 		return rc;
@@ -228,7 +231,8 @@ int kv_cursor_seek_before(struct kv_cursor *cur, struct slice key)
 static int stale(const struct kv_cursor *cur)
 {
 	if (cur->view->live && cur->changes != cur->view->kv->changes)
-		return err_set(-ESTALE, "a cursor was moved after a change without being sought again");
+		return err_set(-ESTALE,
+			       "a cursor was moved after a change without being sought again");
 	return 0;
 }
 
@@ -249,7 +253,7 @@ int kv_cursor_prev(struct kv_cursor *cur)
 	int rc;
 
 	if (cur->state == CURSOR_FRESH) {
-		uint8_t after = (uint8_t)(cur->table + 1);	/* no table of callers is 0xff */
+		uint8_t after = (uint8_t)(cur->table + 1); /* no table of callers is 0xff */
 
 		return seek_before(cur, &(MDB_val){ 1, &after });
 	}
