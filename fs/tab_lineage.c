@@ -116,7 +116,7 @@ struct walk {
 	struct call *c;
 	uint64_t dir;
 	struct dir_fill *fill;
-	uint64_t cookie, count; /* listing */
+	uint64_t cookie;    /* listing: where to go on after */
 	struct slice name;      /* look-up */
 	uint32_t serial;        /* what it found */
 };
@@ -197,11 +197,12 @@ static int list_link(void *arg, const struct version *v, enum lineage_how how, i
 	SCOPED_BUF struct buf name = BUF_INIT;
 	struct node_entry e = { .node = 0 };
 	struct walk *w = arg;
+	uint64_t cookie = (uint64_t)v->entry << 32 | v->n; /* rises, and stays when others go */
 	int rc;
 
 	(void)how;
 	(void)at_ms;
-	if (w->count++ < w->cookie)
+	if (cookie <= w->cookie)
 		return 0;
 	rc = version_name(fs_view(w->c->fs), v, &name);
 	if (rc == 0)
@@ -209,7 +210,7 @@ static int list_link(void *arg, const struct version *v, enum lineage_how how, i
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
 	e.entry_timeout = 0;
-	return dir_add(w->fill, buf_slice(&name), &e, w->count) ? 1 : 0;
+	return dir_add(w->fill, buf_slice(&name), &e, cookie) ? 1 : 0;
 }
 
 static int dir_readdir(struct call *c, uint64_t dir, struct handle *h, uint64_t cookie,

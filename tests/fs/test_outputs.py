@@ -43,3 +43,16 @@ def test_what_others_write_is_no_output(mount):
         p.communicate(b"\n")
     put(run / "status", "finished\n")
     assert links(run, "outputs", "data") == []
+
+
+def test_links_are_all_listed_while_they_are_removed(mount):
+    run, links = mount.new_run(), 2000
+    for n in range(1, links + 1):
+        put(mount / "data/x.csv", f"{n}\n")
+        os.symlink(f"x@v{n}.csv", run / f"inputs/data/x@v{n}.csv")
+    seen = 0
+    with os.scandir(run / "inputs/data") as entries:
+        for entry in entries:
+            os.unlink(entry.path)
+            seen += 1
+    assert seen == links and os.listdir(run / "inputs/data") == []
