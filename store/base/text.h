@@ -23,7 +23,7 @@ void text_add_tsv(struct buf *out, struct slice s);
 
 /*
  * A key as a path below params/, metrics/, tags/: "/" stays (subdirectories); a key that cannot be such a path - an empty, "." or ".." component,
- * leading or trailing "/", a component that starts with a dot or over 255 bytes, a control character, "%" - has the offending bytes
+ * leading or trailing "/", a component that is scratch (text_is_scratch), a control character, "%" - has the offending bytes
  * percent-encoded ("%25").  Decoding takes any %XX; malformed escapes are -EINVAL.
  */
 void text_key_to_path(struct buf *out, struct slice key);

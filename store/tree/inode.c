@@ -233,6 +233,24 @@ int inode_orphan_del(struct trees *t, uint32_t tree, uint32_t ino)
 	return kv_del(t->kv, TABLE_ORPHAN, tkey_slice(&k));
 }
 
+int inode_orphan_remove(struct trees *t, uint32_t tree, uint32_t ino)
+{
+	struct tree_row row;
+	struct inode n;
+	int rc = inode_orphan_del(t, tree, ino);
+
+	if (rc)
+		return rc;
+	rc = tree_row_get(kv_live(t->kv), tree, &row);
+	if (!rc)
+		rc = inode_get(kv_live(t->kv), inode_head(tree), ino, &n);
+	if (!rc)
+		rc = inode_remove(t, &row, &n);
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
+	return tree_row_put(t, &row);
+}
+
 int inode_unlink(struct trees *t, struct tree_row *row, struct inode *n)
 {
 	int rc = 0;

@@ -44,6 +44,8 @@ MUST_CHECK int inode_attr(struct kv_view *view, const struct inode *n, struct tr
 
 MUST_CHECK int inode_orphan_put(struct trees *t, uint32_t tree, uint32_t ino);
 MUST_CHECK int inode_orphan_del(struct trees *t, uint32_t tree, uint32_t ino);	/* -ENOENT */
+/* Its row as an orphan goes, and so does the inode, unless it is gone with its tree.  -ENOENT: it was no orphan. */
+MUST_CHECK int inode_orphan_remove(struct trees *t, uint32_t tree, uint32_t ino);
 bool inode_is_orphan(struct kv_view *view, uint32_t tree, uint32_t ino);
 
 static inline struct tree_place inode_head(uint32_t tree)

@@ -256,23 +256,11 @@ static int first_orphan(struct trees *t, uint32_t *ret_tree, uint32_t *ret_ino)
 
 static int remove_orphan(struct trees *t, uint32_t tree, uint32_t ino)
 {
-	struct tree_row row;
-	struct inode n;
-	int rc = inode_orphan_del(t, tree, ino);
+	int rc = ino == TREE_ROOT ? inode_orphan_del(t, tree, ino) : inode_orphan_remove(t, tree, ino);
 
-	if (!rc && ino == TREE_ROOT) {	/* the tree itself was deleted while open */
+	if (!rc && ino == TREE_ROOT)	/* the tree itself was deleted while open */
 		rc = tree_delete(t, tree);
-		return rc == -ENOENT ? 0 : rc;
-	}
-	if (!rc)
-		rc = tree_row_get(kv_live(t->kv), tree, &row);
-	if (!rc)
-		rc = inode_get(kv_live(t->kv), inode_head(tree), ino, &n);
-	if (!rc)
-		rc = inode_remove(t, &row, &n);
-	if (rc)
-		return rc == -ENOENT ? 0 : rc;
-	return tree_row_put(t, &row);
+	return rc == -ENOENT ? 0 : rc;
 }
 
 static int recover_orphans(struct trees *t)

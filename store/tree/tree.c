@@ -189,8 +189,6 @@ int tree_hold(struct trees *t, uint32_t tree, uint32_t ino)
 int tree_unhold(struct trees *t, uint32_t tree, uint32_t ino)
 {
 	struct tree_hold **at = &t->holds[(tree * 31 + ino) % TREE_HOLD_BUCKETS];
-	struct tree_row row;
-	struct inode n;
 	int rc;
 
 	while (*at && ((*at)->tree != tree || (*at)->ino != ino))
@@ -210,17 +208,8 @@ int tree_unhold(struct trees *t, uint32_t tree, uint32_t ino)
 		rc = inode_orphan_del(t, tree, TREE_ROOT);
 		return rc ? rc : delete_now(t, tree);
 	}
-	rc = ino == TREE_ROOT ? -ENOENT : inode_orphan_del(t, tree, ino);
-	if (rc)
-		return rc == -ENOENT ? 0 : rc;
-	rc = tree_row_get(kv_live(t->kv), tree, &row);
-	if (!rc)
-		rc = inode_get(kv_live(t->kv), inode_head(tree), ino, &n);
-	if (!rc)
-		rc = inode_remove(t, &row, &n);
-	if (rc)
-		return rc == -ENOENT ? 0 : rc;	/* the tree itself goes */
-	return tree_row_put(t, &row);
+	rc = ino == TREE_ROOT ? -ENOENT : inode_orphan_remove(t, tree, ino);
+	return rc == -ENOENT ? 0 : rc;
 }
 
 /* --- figures ------------------------------------------------------------------------------------------ */
