@@ -78,10 +78,10 @@ def test_a_backup_holds_what_is_written_down(store, work):
     store.labfs("backup", work / "b.tar")
     with tarfile.open(work / "b.tar") as tar:
         members = tar.getmembers()
-    assert members[0].name == "version"
+    assert members[0].name == "version" and members[-1].name == "end"
     for m in members:
         assert m.isreg() and m.mode & 0o777 == 0o600, m.name
-        assert m.name == "version" or re.fullmatch(r"(kv|segments|dirty)/[^/]+", m.name), m.name
+        assert m.name in ("version", "end") or re.fullmatch(r"(kv|segments|dirty)/[^/]+", m.name), m.name
 
 
 def test_a_foreign_archive_is_no_backup(work):
