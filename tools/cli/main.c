@@ -234,6 +234,19 @@ static int dispatch(const struct command *command, int argc, char **argv, struct
 	return rc;
 }
 
+/*
+ * Nothing maps files but the database, which is as long as its pages say: a fault there is a page number that damage has
+ * changed.  It cannot be gone on from, but it can be told.
+ */
+static void on_bus_error(int sig)
+{
+	static const char text[] = "labfs: the database of the store is damaged: it refers to what is not in its file\n";
+
+	(void)sig;
+	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+	_exit(EXIT_DAMAGED);
+}
+
 int main(int argc, char **argv)
 {
 	struct local_sink local = { NULL };
@@ -243,6 +256,7 @@ int main(int argc, char **argv)
 
 	setlocale(LC_CTYPE, "");	/* never LC_NUMERIC: numbers are the C locale's */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGBUS, on_bus_error);
 	if (argc < 2) {
 		char *help[] = { (char *)(uintptr_t) "help", NULL };
 
