@@ -4,13 +4,14 @@
 import hashlib
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
-from harness import LABFS, labfs, put, read, text, wait_for
+from harness import LABFS, HarnessError, labfs, put, read, text, wait_for
 
 # Does one KIND of work for ever and says after each step what must be there now.
 WRITER = r"""
@@ -174,3 +175,38 @@ def test_the_daemon_leaves_cleanly_under_writers(mount, work):
         acknowledged = int((work / run.name).read_text().splitlines()[-1])
         assert text(run / f"params/p{acknowledged}") == str(acknowledged)
         assert len(os.listdir(run / "params")) in (acknowledged, acknowledged + 1)
+
+
+@pytest.mark.parametrize("name", ["kv/meta.mdb", "kv/journal.0", "kv/sync.meta", "segments", "dirty", "version"])
+def test_damage_is_answered_not_died_of(mount, name):
+    rng, run = random.Random(name), mount.new_run()
+    for n in range(20):
+        put(run / f"params/p{n}", f"{n}\n")
+        put(run / f"artifacts/f{n}", rng.randbytes(30000))
+        put(mount / "data/x.bin", rng.randbytes(50000))
+    mount.stop()
+    if name == "segments":
+        labfs("gc", store=mount.store)
+    path = mount.store.path / name
+    if path.is_dir():
+        path = max(path.iterdir(), key=lambda p: p.stat().st_size)
+    clean = path.read_bytes()
+    for flips in (1, 1, 20):
+        data = bytearray(clean)
+        for _ in range(flips):
+            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        path.write_bytes(data)
+        assert mount.store.fsck(check=False).returncode in (0, 4, 5, 74)
+        try:
+            mount.start()
+        except HarnessError as e:
+            assert re.search(r"ended with (4|5|74):", str(e)), e
+        else:
+            subprocess.run(f"find {mount} -type f -exec cat {{}} +; echo 1 > {run}/tags/t; echo 1 > {mount}/data/y", shell=True,
+                           check=False, stdin=subprocess.DEVNULL, capture_output=True)
+            # what the engine itself is made of cannot be read around: that it is damaged is said, and that is the end
+            assert mount.alive() or (name == "kv/meta.mdb" and mount.proc.wait(5) == 5)
+            mount.discard()
+    mount.check_log()
+    # damaged on purpose: not for the fixture's fsck
+    mount.store.fsck = lambda: None

@@ -9,7 +9,7 @@ import random
 import subprocess
 
 import pytest
-from harness import Mount, Store, put, read, text, wait_for
+from harness import MODE, Mount, Store, put, read, text, wait_for
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -149,3 +149,36 @@ def test_few_descriptors_are_enough(store):
     assert all(len(read(mount / f"data/many@v1/{n}")) == 200000 for n in range(150))
     mount.stop()
     store.fsck()
+
+
+def test_memory_does_not_grow_with_files(mount, run):
+    peak, block = 0, os.urandom(1 << 20)
+    with open(run / "artifacts/big", "wb", buffering=0) as f:
+        for n in range(200):
+            f.write(n.to_bytes(8, "little") + block[8:])
+            peak = max(peak, mount.rss_anon_kb())
+        os.truncate(run / "artifacts/big", 6 << 30)
+    put(run / "status", "finished\n")  # seals
+    with open(run / "artifacts/big", "rb", buffering=0) as f:
+        for n in range(0, 200, 7):
+            assert os.pread(f.fileno(), 1 << 20, n << 20) == n.to_bytes(8, "little") + block[8:]
+            peak = max(peak, mount.rss_anon_kb())
+        assert os.pread(f.fileno(), 100, (6 << 30) - 100) == bytes(100)
+    assert os.stat(run / "artifacts/big").st_size == 6 << 30
+    if MODE == "release":
+        assert peak < 64 << 10, f"RssAnon {peak} KiB"
+
+
+def test_a_thousand_directories_deep(mount, run):
+    at = os.open(run / "artifacts", os.O_RDONLY)
+    for _ in range(1000):
+        os.mkdir("d", dir_fd=at)
+        below = os.open("d", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(os.open("leaf", os.O_CREAT | os.O_WRONLY, dir_fd=at))
+    os.close(at)
+    found = subprocess.run(["find", run / "artifacts", "-name", "leaf"], check=True, capture_output=True, text=True).stdout
+    assert found.count("/d") == 1000
+    subprocess.run(["rm", "-rf", run / "artifacts/d"], check=True)
+    assert os.listdir(run / "artifacts") == []
