@@ -3,8 +3,8 @@
  * entry_cut - when a head is a new version, and how it becomes one.
  *
  * A head differs from the newest version by its bytes (a file) or by the names, types, bytes, targets and x bits in it (a tree).  A tree
- * that was not touched since it was cut as the newest version needs no comparison.  The newest version may lie in another tree (the head
- * was removed and made again, or came by mv): then the two are compared across trees.
+ * that was not touched since it was cut as the newest version needs no comparison; what cannot be read differs.  The newest version may
+ * lie in another tree (the head was removed and made again, or came by mv): then the two are compared across trees.
  */
 #include "store/meta/entry.h"
 
@@ -90,7 +90,12 @@ int entry_differs(struct meta *m, struct kv_view *view, uint32_t id, uint64_t ma
 		*ret = false;
 		return 0;
 	}
-	return e.is_dir ? dir_differs(m, view, &e, &v, max_bytes, ret) : file_differs(m, view, &e, &v, max_bytes, ret);
+	rc = e.is_dir ? dir_differs(m, view, &e, &v, max_bytes, ret) : file_differs(m, view, &e, &v, max_bytes, ret);
+	if (rc == -EBADMSG || rc == -EIO) {
+		*ret = true;	/* damage must not keep what is good from being kept */
+		rc = 0;
+	}
+	return rc;
 }
 
 /* --- cutting --------------------------------------------------------------------------------------------- */
