@@ -31,16 +31,15 @@ static int sweep(int dirfd)
 	return rc;
 }
 
-/* Give the database in DIRFD, empty or not, an own record with a new id.  *SLOT learns id and txnid. */
-static int brand(int dirfd, uint64_t seq, struct slot *slot)
+/* Give the database in DIRFD, empty or a copy (which knows its number), an own record with a new id.  *SLOT learns id and txnid. */
+static int brand(int dirfd, bool copied, struct slot *slot)
 {
+	uint64_t epoch, seq = 0;
 	MDB_env *env = NULL;
 	MDB_txn *txn = NULL;
 	MDB_dbi dbi;
 	int rc;
 
-	if (getrandom(slot->id, sizeof(slot->id), 0) != (ssize_t)sizeof(slot->id))
-		return err_set(-EIO, "no random numbers");
 	rc = io_fault_point("mdb_env_open");
 	if (rc == 0)
 		rc = engine_clear_lock(dirfd);
@@ -51,6 +50,10 @@ static int brand(int dirfd, uint64_t seq, struct slot *slot)
 	rc = kv_err(NULL, mdb_txn_begin(env, NULL, 0, &txn), "making the database");
 	if (rc == 0)
 		rc = kv_err(NULL, mdb_dbi_open(txn, NULL, 0, &dbi), "making the database");
+	if (rc == 0 && copied)
+		rc = engine_get_own(txn, dbi, slot->id, &epoch, &seq);
+	if (rc == 0 && getrandom(slot->id, sizeof(slot->id), 0) != (ssize_t)sizeof(slot->id))
+		rc = err_set(-EIO, "no random numbers");
 	if (rc == 0)
 		rc = engine_put_own(txn, dbi, slot->id, 1, seq);
 	if (rc == 0)
@@ -77,10 +80,10 @@ static int make_slots(int dirfd, const struct slot *slot)
 }
 
 /* All files but the main one, the main one made durable, and the last rename. */
-static int complete(int dirfd, uint64_t seq)
+static int complete(int dirfd, bool copied)
 {
 	struct slot slot = { .gen = 1 };
-	int rc = brand(dirfd, seq, &slot);
+	int rc = brand(dirfd, copied, &slot);
 	SCOPED_FD int fd = rc < 0 ? -1 : io_openat(dirfd, KV_FILE, O_RDWR, 0);
 
 	if (rc == 0 && fd < 0)
@@ -110,7 +113,7 @@ int kv_create(int dirfd)
 {
 	int rc = sweep(dirfd);
 
-	return rc < 0 ? rc : complete(dirfd, 0);
+	return rc < 0 ? rc : complete(dirfd, false);
 }
 
 /* The compact copy restarts LMDB's numbers; it gets an id of its own, so that files of the two cannot be mixed up. */
@@ -125,18 +128,9 @@ static int copy_main(struct kv *kv, int dirfd)
 
 int kv_copy(struct kv *kv, int dirfd)
 {
-	struct kv_view *view;
-	uint8_t id[SLOT_ID_BYTES];
-	uint64_t epoch, seq;
-	int rc = kv_snapshot_open(kv, &view);
+	int rc = sweep(dirfd);
 
-	if (rc < 0)
-		return rc;
-	rc = engine_get_own(view->txn, kv->dbi, id, &epoch, &seq);
-	kv_snapshot_close(view);
-	if (rc == 0)
-		rc = sweep(dirfd);
 	if (rc == 0)
 		rc = copy_main(kv, dirfd);
-	return rc < 0 ? rc : complete(dirfd, seq);
+	return rc < 0 ? rc : complete(dirfd, true);
 }

@@ -717,6 +717,47 @@ static void a_copy_is_complete_and_compact(void **state)
 	assert_int_equal(rmdir(path), 0);
 }
 
+/* The core goes on while another thread copies: here it does so just before the bytes are read. */
+static enum io_fault go_on(void *arg, uint64_t number, const char *op)
+{
+	struct kv **kv = arg, *core = *kv;
+
+	(void)number;
+	if (strcmp(op, "open") == 0 && core) {
+		*kv = NULL;
+		batch_put(core, 2, "mark", "in between");
+		assert_int_equal(kv_publish(core), 0);
+	}
+	return IO_FAULT_NONE;
+}
+
+static void a_copy_knows_its_number(void **state)
+{
+	char path[600];
+	struct kv *kv = open_kv(), *copy, *arg = kv;
+	int fd, own = dirfd;
+
+	(void)state;
+	batch_put(kv, 2, "mark", "first");
+	assert_int_equal(kv_publish(kv), 0);
+	snprintf(path, sizeof(path), "%s/copy", dir_path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	fd = open(path, O_RDONLY | O_DIRECTORY);
+	io_set_fault_hook(go_on, &arg);
+	assert_int_equal(kv_copy(kv, fd), 0);
+	io_set_fault_hook(NULL, NULL);
+	assert_int_equal(kv_open(fd, NULL, &copy), 0);
+	assert_value(kv_live(copy), 2, "mark", "in between");
+	assert_int_equal(kv_seq(copy), kv_seq(kv));
+	assert_int_equal(kv_close(copy), 0);
+	assert_int_equal(kv_close(kv), 0);
+	dirfd = fd;
+	remove_all();
+	dirfd = own;
+	close(fd);
+	assert_int_equal(rmdir(path), 0);
+}
+
 /* --- figures -------------------------------------------------------------------------------------- */
 
 static int64_t now_us(void)
@@ -804,6 +845,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(check_finds_a_page_that_is_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_copy_is_complete_and_compact, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_copy_knows_its_number, setup, teardown),
 		cmocka_unit_test_setup_teardown(print_figures, setup, teardown),
 	};
 
