@@ -104,7 +104,7 @@ static int check_records(struct kv_view *view, struct check *c)
 	SCOPED_BUF struct buf last = BUF_INIT;
 	volatile uint8_t sum = 0;
 	uint64_t count = 0;
-	MDB_cursor *cur;
+	MDB_cursor *cur = NULL;
 	MDB_val key, value;
 	MDB_stat stat;
 	int rc = mdb_cursor_open(view->txn, view->kv->dbi, &cur);

@@ -41,7 +41,9 @@ int checkpoint_begin(struct kv *kv, bool force)
 	struct slot next = kv->saved;
 
 	core_assert(kv);
-	if (kv->commit_batches || kv->mark_seq != kv->seq)
+	/* One that has just failed has saved nothing: what the other journal file holds is still needed. */
+	rc = kv_failed(kv);
+	if (rc == 0 && (kv->commit_batches || kv->mark_seq != kv->seq))
 		rc = engine_commit(kv, force);
 	if (rc < 0)
 		return rc;

@@ -366,7 +366,7 @@ int kv_open(int dirfd, const struct kv_options *options, struct kv **ret)
 
 int kv_close(struct kv *kv)
 {
-	int rc = 0;
+	int rc = 0, synced;
 
 	if (!kv)
 		return 0;
@@ -375,10 +375,12 @@ int kv_close(struct kv *kv)
 	if (!kv->options.read_only) {
 		rc = kv_checkpoint(kv);
 		checkpoint_threads_stop(kv);
-		if (rc == 0)
+		if (rc == 0) {
 			journal_start(&kv->journal, kv->seq); /* cuts long files back */
-		else if (rc == -ENOSPC)
-			rc = kv_sync(kv, kv->seq); /* the main file has no room: the journal has it all */
+		} else {
+			synced = kv_sync(kv, kv->seq); /* the journal has it all */
+			rc = rc == -ENOSPC ? synced : rc;
+		}
 	}
 	destroy(kv);
 	return rc;
