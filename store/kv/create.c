@@ -31,7 +31,8 @@ static int sweep(int dirfd)
 	return rc;
 }
 
-/* Give the database in DIRFD, empty or a copy (which knows its number), an own record with a new id.  *SLOT learns id and txnid. */
+/* Give the database in DIRFD, empty or a copy (which knows its number), an own record with a new id.
+ * *SLOT learns id and txnid. */
 static int brand(int dirfd, bool copied, struct slot *slot)
 {
 	uint64_t epoch, seq = 0;
