@@ -405,7 +405,7 @@ static int end_vanished(struct fs *fs, uint32_t number)
 
 	if (rc < 0)
 		return rc;
-	at_ms = run.changed_ms;
+	at_ms = run_last_change_ms(fs_view(fs), &run);
 	rc = fs_begin(fs);
 	if (rc < 0)
 		return rc;

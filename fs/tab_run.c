@@ -49,7 +49,7 @@ const struct node_row *run_row(struct slice name)
 
 static void fill_run(struct fs *fs, const struct run *run, struct node_attr *ret)
 {
-	node_fill_attr(fs, ret, S_IFDIR | 0755, run->uid, run->gid, 0, run->changed_ms);
+	node_fill_attr(fs, ret, S_IFDIR | 0755, run->uid, run->gid, 0, run_last_change_ms(fs_view(fs), run));
 	ret->st.st_nlink = 2 + RUN_SUBDIRS;
 	ret->timeout = NODE_DIR_TIMEOUT;
 }

@@ -644,3 +644,14 @@ int run_each_child(struct kv_view *view, uint32_t parent, uint32_t after,
 {
 	return each_pair(view, TABLE_RUN_CHILD, parent, after, false, emit, arg);
 }
+
+int64_t run_last_change_ms(struct kv_view *view, const struct run *run)
+{
+	struct tree_info artifacts;
+	int64_t ms;
+
+	if (tree_info(view, run->tree, &artifacts) < 0)
+		return run->changed_ms;
+	ms = artifacts.mtime_ns / 1000000;
+	return ms > run->changed_ms ? ms : run->changed_ms;
+}

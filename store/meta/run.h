@@ -82,6 +82,8 @@ MUST_CHECK int run_set_start(
 /* Ending freezes (params, metrics, artifacts); RUN_RUNNING on an ended run opens a new session.  AT_MS 0: now.  Trees changed by the run are cut (entry.h). */
 MUST_CHECK int run_set_status(struct meta *m, uint32_t number, enum run_status status,
 			      int64_t at_ms);
+/* When it was last changed, its artifacts included: its directory's mtime. */
+int64_t run_last_change_ms(struct kv_view *view, const struct run *run);
 MUST_CHECK int run_check_writable(
 	struct kv_view *view,
 	uint32_t number); /* -EPERM with a reason when frozen or trashed, -ENOENT */

@@ -551,13 +551,14 @@ static int flush_lines(struct value_writer *w)
 
 static int metric_value(const struct json_member *member, double *ret)
 {
-	static const char *const words[] = { "NaN", "Infinity", "-Infinity" };
+	int rc = -EINVAL;
 
 	if (member->type == JSON_NUMBER)
 		return num_parse_double(member->text, ret);
-	for (size_t i = 0; member->type == JSON_STRING && i < 3; i++)
-		if (slice_eq(member->text, slice_str(words[i])))
-			return num_parse_double(member->text, ret);
+	if (member->type == JSON_STRING) /* "NaN", "Infinity", and whatever a line of text may be */
+		rc = num_parse_double(member->text, ret);
+	if (rc == 0)
+		return 0;
 	return err_set(-EINVAL, "JSON: metric \"%.*s\" is no number",
 		       member->key.len > META_KEY_MAX ? (int)META_KEY_MAX : (int)member->key.len,
 		       (const char *)member->key.data);

@@ -197,6 +197,9 @@ def test_times_of_files(run_shared):
     assert os.stat(run_shared / "metrics/b").st_mtime > before
     last = os.stat(run_shared / "metrics/b").st_mtime
     wait_for(lambda: abs(os.stat(run_shared).st_mtime - last) < 0.002, what="the run's mtime")
+    put(run_shared / "artifacts/file", "bytes")
+    changed = os.stat(run_shared / "artifacts/file").st_mtime
+    wait_for(lambda: abs(os.stat(run_shared).st_mtime - changed) < 0.002, what="the run's mtime")
 
 
 def test_lineage_by_hand(mount):

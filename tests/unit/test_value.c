@@ -426,8 +426,10 @@ static void test_json_metrics(void **state)
 		"{\n  \"a\": 0.75,\n  \"i\": \"Infinity\",\n  \"m\": \"-Infinity\",\n  \"n\": \"NaN\",\n  \"s/x\": 1\n}\n");
 	assert_string_equal(points(f, run, "a"), "0=0.5 1=0.75");
 	assert_int_equal(
-		rx_write(f, VALUE_RUN_METRICS_JSON, run, NULL, "{\"a\": 1, \"b\": \"0.5\"}"),
+		rx_write(f, VALUE_RUN_METRICS_JSON, run, NULL, "{\"a\": 1, \"b\": \"half\"}"),
 		-EINVAL);
+	assert_int_equal(rx_write(f, VALUE_RUN_METRICS_JSON, run, NULL, "{\"t\": \"0.5\"}"), 0);
+	assert_string_equal(points(f, run, "t"), "0=0.5");
 	assert_int_equal(rx_write(f, VALUE_RUN_METRICS_JSON, run, NULL, "{\"a\": 1, \"b\": true}"),
 			 -EINVAL);
 	assert_int_equal(rx_write(f, VALUE_RUN_METRICS_JSON, run, NULL, "{\"a\": 1, \"b\": 1e400}"),
