@@ -123,12 +123,19 @@ static int collect_all(struct gc *gc)
 	return 0;
 }
 
+static int space(void *arg)
+{
+	struct gc *gc = arg;
+
+	return store_space_now(gc->env->store, &gc->space);
+}
+
 static int measure(void *arg)
 {
 	struct gc *gc = arg;
 	int rc = store_collectable(gc->env->store, kv_live(store_kv(gc->env->store)), &gc->collectable);
 
-	return rc ? rc : store_space_now(gc->env->store, &gc->space);
+	return rc ? rc : space(gc);
 }
 
 static int settle(void *arg)
@@ -161,7 +168,7 @@ int cmd_gc(struct command_env *env)
 	if (rc == 0 && !env->served)
 		rc = store_compact(env->store, &gc.freed);
 	if (rc == 0)
-		rc = store_space_now(env->store, &gc.space);
+		rc = env_core(env, space, &gc);
 	if (rc)
 		return env_fail(env, rc);
 	env_out(env, "before %llu\nafter %llu\nfreed %llu\n", (unsigned long long)before, (unsigned long long)gc.space.used,
