@@ -10,7 +10,7 @@ set -eu
 build='gcc libc6-dev make pkg-config libfuse3-dev fuse3 liblmdb-dev libxxhash-dev libarchive-dev libcjson-dev
 	libzstd-dev libssl-dev libyaml-dev bsdextrautils'
 test='libcmocka-dev python3 python3-pytest python3-pytest-xdist libxml2-utils mandoc
-	git procps psmisc'
+	e2fsprogs git procps psmisc vim'
 
 want=
 for set in "$@"; do

@@ -5,6 +5,7 @@ import hashlib
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -75,7 +76,8 @@ try:
         n += 1
         step(n)
 except OSError as e:
-    sys.exit(0 if e.errno in (103, 107, 5) else repr(e))   # the daemon was killed
+    # The daemon was killed.  os.makedirs then says EEXIST of a directory that it cannot look at.
+    sys.exit(0 if e.errno in (103, 107, 5) or not os.path.lexists(root + '/README') else repr(e))
 """
 KINDS = ["artifacts", "head", "tree", "append"]
 
@@ -116,7 +118,9 @@ def test_sigkill_while_sealing_collecting_and_cutting(mount, work, seed):
     mount.kill()
     stop.set()
     thread.join()
-    assert [p.wait(30) for p in procs] == [0] * 4
+    # A store through a mapping has no errno to end with.
+    ends = [p.wait(30) for p in procs]
+    assert ends[0] in (0, -signal.SIGBUS) and ends[1:] == [0] * 3
     mount.start()
     for kind in KINDS:
         verify(mount.path, (work / kind).read_text().splitlines())

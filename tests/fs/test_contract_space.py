@@ -20,7 +20,7 @@ def small_disk(request, work):
     disk = work / "disk"
     disk.mkdir()
     if os.geteuid() != 0:
-        pytest.skip("a disk of its own needs root")
+        pytest.skip("needs root to mount a disk of its own")
     if request.param == "tmpfs":
         command = ["mount", "-t", "tmpfs", "-o", "size=32M", "none", disk]
     else:
@@ -29,7 +29,7 @@ def small_disk(request, work):
         subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
         command = ["mount", "-o", "loop", image, disk]
     if subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip(f"no {request.param} can be mounted here")
+        pytest.skip(f"needs a machine where root may mount {request.param}")
     mount = Mount(Store.create(disk), work / "mnt")
     mount.log = work / "log"
     try:
