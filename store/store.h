@@ -78,7 +78,7 @@ struct store_space {
 	uint64_t disk_total, disk_free;	/* statvfs of the disk below, for the user */
 };
 MUST_CHECK int store_space(struct store *s, struct store_space *ret);	/* core; counters, cheap */
-/* The same, measured now; any thread. */
+/* The same, measured now.  Core. */
 MUST_CHECK int store_space_now(struct store *s, struct store_space *ret);
 void store_set_limit(struct store *s, uint64_t bytes);
 /* May BYTES more be taken in?  -EDQUOT over the limit.  Core, cheap; what is admitted counts at once. */

@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <time.h>
 
+#include "store/base/clock.h"
 #include "tools/cli/command.h"
+
+#define QUIET_MS 10000	/* for layers that are being synced or read */
 
 struct gc {
 	struct command_env *env;
@@ -123,6 +126,35 @@ static int collect_all(struct gc *gc)
 	return 0;
 }
 
+static int pending(void *arg)
+{
+	struct gc *gc = arg;
+
+	gc->more = trees_pending(store_trees(gc->env->store)) > 0;
+	return 0;
+}
+
+/*
+ * What collecting lets go of, the layers of dropped files, sealing empties, once nobody syncs or reads them: round and round until there is
+ * nothing left, but not for ever beside programs that write.
+ */
+static int seal_and_collect(struct gc *gc)
+{
+	int64_t until = clock_mono_ms() + QUIET_MS;
+	int rc;
+
+	for (;;) {
+		rc = seal_all(gc);
+		if (rc == 0)
+			rc = collect_all(gc);
+		if (rc == 0)
+			rc = env_core(gc->env, pending, gc);
+		if (rc || !gc->more || clock_mono_ms() >= until)
+			return rc;
+		pause_ms(20);
+	}
+}
+
 static int space(void *arg)
 {
 	struct gc *gc = arg;
@@ -159,12 +191,8 @@ int cmd_gc(struct command_env *env)
 		return EXIT_OK;
 	}
 	rc = env_core(env, settle, &gc);
-	/* Twice: what collecting lets go of, the layers of dropped files, sealing empties. */
-	for (int round = 0; round < 2 && rc == 0; round++) {
-		rc = seal_all(&gc);
-		if (rc == 0)
-			rc = collect_all(&gc);
-	}
+	if (rc == 0)
+		rc = seal_and_collect(&gc);
 	if (rc == 0 && !env->served)
 		rc = store_compact(env->store, &gc.freed);
 	if (rc == 0)
