@@ -502,7 +502,6 @@ static int check_place(struct check *c, struct tree_place at)
 
 static int check_versions(struct check *c, const struct tree_row *row)
 {
-	SCOPED_BUF struct buf epochs = BUF_INIT;
 	uint32_t epoch = 0;
 	int rc = 0;
 
